@@ -1,0 +1,59 @@
+"""simreal: how real a simulation looks, where it does not, and why.
+
+The public surface, explicit and lazy: importing this package imports nothing heavy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simreal.core.cards import Card as Card
+    from simreal.core.cards import load_card as load_card
+    from simreal.core.embedding import Embedding as Embedding
+    from simreal.core.errors import SimrealError as SimrealError
+    from simreal.core.images import ImageSet as ImageSet
+    from simreal.core.images import Setup as Setup
+    from simreal.core.results import Comparison as Comparison
+    from simreal.core.results import Estimate as Estimate
+    from simreal.pipeline.run import RunSettings as RunSettings
+    from simreal.pipeline.run import run_comparison as run_comparison
+
+__version__ = "0.1.0.dev0"
+
+_PUBLIC = {
+    "Card": "simreal.core.cards:Card",
+    "Comparison": "simreal.core.results:Comparison",
+    "Embedding": "simreal.core.embedding:Embedding",
+    "Estimate": "simreal.core.results:Estimate",
+    "ImageSet": "simreal.core.images:ImageSet",
+    "RunSettings": "simreal.pipeline.run:RunSettings",
+    "Setup": "simreal.core.images:Setup",
+    "SimrealError": "simreal.core.errors:SimrealError",
+    "load_card": "simreal.core.cards:load_card",
+    "run_comparison": "simreal.pipeline.run:run_comparison",
+}
+
+__all__ = [
+    "Card",
+    "Comparison",
+    "Embedding",
+    "Estimate",
+    "ImageSet",
+    "RunSettings",
+    "Setup",
+    "SimrealError",
+    "__version__",
+    "load_card",
+    "run_comparison",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'simreal' has no attribute {name!r}")
+    module, _, attribute = _PUBLIC[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return __all__

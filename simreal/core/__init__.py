@@ -1,0 +1,1 @@
+"""The nouns every room shares, and the rules that keep them true."""
