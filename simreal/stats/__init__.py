@@ -1,1 +1,1 @@
-"""TODO."""
+"""Vectors to numbers: groups and resampling, false discovery, neighbours, PCA, clusters."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The built-in metrics, one file each: see `simreal.compare.contract`."""

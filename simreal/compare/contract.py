@@ -1,0 +1,136 @@
+"""What a metric is: one module with `META` and `statistic`, and optionally `fit`.
+
+A metric written elsewhere needs no more than::
+
+    META = MetricMeta(summary="...", zero_point="...", ...)
+
+    def statistic(obs, sim, *, rng):   # arrays (n, d), (m, d) -> float, larger is further
+        ...
+
+and an entry point in the group ``simreal.metrics``. Everything else (permutation p-value,
+floor, interval) is written once, in `simreal.compare.inference`. A module may also have
+
+``fit(pooled, *, rng) -> Fitted``
+    what is fixed once per comparison from the anonymous pool (projections, bandwidths,
+    regions) and a fast evaluation of many assignments of the same points at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from simreal.core.arrays import BoolArray, Float32Array, Float64Array
+from simreal.core.errors import UsageError
+
+#: Points ``(n, d)`` in single or double precision.
+Points: TypeAlias = npt.NDArray[np.floating[Any]]
+
+Statistic: TypeAlias = Callable[..., float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricMeta:
+    """What a metric says of itself.
+
+    Parameters
+    ----------
+    summary : str
+    zero_point : str
+        What it reads for identical populations.
+    minimum_groups : int
+        Fewest groups per side it is computed for.
+    estimand : {"population value", "expectation at this n"}
+        What its interval covers: the population value for unbiased statistics, the
+        expectation at this n for plug-in ones.
+    cost : {"fast", "heavy"}
+        Fast metrics use all of n, heavy ones a stated subsample.
+    needs_equal_n : bool
+        Whether values at different n are not comparable.
+    bounds : tuple
+        Smallest and largest possible value; intervals are cut there.
+    unit : str
+    citation : str
+    """
+
+    summary: str
+    zero_point: str
+    minimum_groups: int
+    estimand: Literal["population value", "expectation at this n"]
+    cost: Literal["fast", "heavy"] = "fast"
+    needs_equal_n: bool = True
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+    unit: str = ""
+    citation: str = ""
+
+
+class Fitted(Protocol):
+    """A metric whose free choices were fixed from the anonymous pool.
+
+    It may also have ``components(points, sim, obs) -> (B, L)``, several statistics that the
+    test aggregates (see `simreal.compare.inference.aggregate`), and a ``note``.
+    """
+
+    def values(self, points: Float32Array, sim: BoolArray, obs: BoolArray) -> Float64Array:
+        """Return the metric for every assignment: points (n, d), masks (B, n) -> (B,)."""
+        ...
+
+
+@runtime_checkable
+class Laddered(Protocol):
+    """A fitted metric whose test aggregates several statistics."""
+
+    def components(self, points: Float32Array, sim: BoolArray, obs: BoolArray) -> Float64Array:
+        """Return the statistics for every assignment ``(B, L)``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlainLoop:
+    """A metric with nothing but `statistic`: one call for every assignment.
+
+    Every call gets a generator in the same state: a statistic that draws projections draws
+    the same ones for every relabelling, without which relabellings would not be exchangeable.
+    """
+
+    statistic: Statistic
+    seed: int
+
+    def values(self, points: Float32Array, sim: BoolArray, obs: BoolArray) -> Float64Array:
+        """Return the metric for every assignment: points (n, d), masks (B, n) -> (B,)."""
+        return np.array(
+            [
+                self.statistic(points[o], points[s], rng=np.random.default_rng(self.seed))
+                for s, o in zip(sim, obs, strict=True)
+            ],
+            dtype=np.float64,
+        )
+
+
+def metric_meta(module: ModuleType, name: str) -> MetricMeta:
+    """Return the `META` of a metric's module.
+
+    Raises
+    ------
+    UsageError
+        If the module lacks `META` or `statistic`.
+    """
+    meta = getattr(module, "META", None)
+    if not isinstance(meta, MetricMeta) or not callable(getattr(module, "statistic", None)):
+        raise UsageError(
+            f"metric {name!r} ({module.__name__}) needs META = MetricMeta(...) and a function "
+            "statistic(obs, sim, *, rng)"
+        )
+    return meta
+
+
+def fit_metric(module: ModuleType, pooled: Float32Array, *, rng: np.random.Generator) -> Fitted:
+    """Return the metric fitted to the pool, or a plain loop over its `statistic`."""
+    fit = getattr(module, "fit", None)
+    if fit is None:
+        return PlainLoop(module.statistic, int(rng.integers(2**31)))
+    fitted: Fitted = fit(pooled, rng=rng)
+    return fitted
