@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from simreal.core.images import Setup as Setup
     from simreal.core.results import Comparison as Comparison
     from simreal.core.results import Estimate as Estimate
-    from simreal.pipeline.run import RunSettings as RunSettings
+    from simreal.pipeline.settings import RunSettings as RunSettings
     from simreal.pipeline.run import run_comparison as run_comparison
 
 __version__ = "0.1.0.dev0"
@@ -26,7 +26,7 @@ _PUBLIC = {
     "Embedding": "simreal.core.embedding:Embedding",
     "Estimate": "simreal.core.results:Estimate",
     "ImageSet": "simreal.core.images:ImageSet",
-    "RunSettings": "simreal.pipeline.run:RunSettings",
+    "RunSettings": "simreal.pipeline.settings:RunSettings",
     "Setup": "simreal.core.images:Setup",
     "SimrealError": "simreal.core.errors:SimrealError",
     "load_card": "simreal.core.cards:load_card",

@@ -1,1 +1,3 @@
-"""TODO."""
+"""The command line: one file per command, no logic."""
+
+from simreal.cli._main import main as main

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The only place that knows the order of the stages."""

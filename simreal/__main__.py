@@ -1,0 +1,5 @@
+"""``python -m simreal``."""
+
+from simreal.cli import main
+
+main()

@@ -1,0 +1,124 @@
+"""``simreal compare``: the main job."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from simreal.cli._show import progress_shown
+
+
+@click.command(name="compare")
+@click.option("--sim", help="Simulated collection: catalogue name, card (.toml) or folder.")
+@click.option("--obs", help="Observed collection: catalogue name, card (.toml) or folder.")
+@click.option("--encoder", help="Encoder (see 'simreal list encoders'); default simclr.")
+@click.option("--metric", "metrics", multiple=True, help="Metric; repeat for several.")
+@click.option("--n", type=click.IntRange(min=1), help="Groups compared per side.")
+@click.option(
+    "--select",
+    multiple=True,
+    metavar="[sim:|obs:]PROPERTY=LO:HI",
+    help="Keep objects with a property or measured shape in a range; repeat for several.",
+)
+@click.option("--frame", help="auto, angular, physical or radius.")
+@click.option("--frame-width", type=float, help="Full width of the frame, in units of the frame.")
+@click.option("--stamp", type=int, help="Side of the matched stamps [pixel]; default 64.")
+@click.option("--allow", multiple=True, help="Condition allowed to differ, such as noise.")
+@click.option("--seed", type=click.IntRange(min=0), help="Root seed; default 0.")
+@click.option("--permutations", type=int, help="Permutations behind each p; default 999.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads; default all cores.")
+@click.option("--device", help="auto, cpu, cuda or mps.")
+@click.option("--quick", is_flag=True, help="A fixed, smaller preset; see 'quick' in the docs.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings as run.toml.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; default runs/SIM_vs_OBS.")
+@click.option(
+    "--fail-above",
+    multiple=True,
+    metavar="METRIC=VALUE",
+    help="Leave with exit code 7 if a leading metric reads more than this.",
+)
+@click.option("--dry-run", is_flag=True, help="Print stages, sizes and cache hits; do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json and nothing else.")
+@click.option("-v", "--verbose", is_flag=True, help="Print every warning and match check.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def command(
+    quick: bool,
+    config: Path | None,
+    out: Path | None,
+    fail_above: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    verbose: bool,
+    **options: Any,
+) -> int:
+    """Compare a simulated with an observed collection and write a report."""
+    from simreal.pipeline.limits import crossed, parse_limits
+    from simreal.pipeline.plan import describe, make_plan
+    from simreal.pipeline.run import run_comparison
+    from simreal.pipeline.settings import resolve
+
+    given = {key: value for key, value in options.items() if value not in (None, ())}
+    settings = resolve(given, config=config, quick=quick)
+    limits = parse_limits(fail_above, settings.metrics)
+    if dry_run:
+        rows = describe(make_plan(settings))
+        click.echo(json.dumps(rows) if as_json else _planned(rows))
+        return 0
+    with progress_shown(quiet=as_json and not verbose) as progress:
+        run = run_comparison(
+            settings, out=out, progress=progress, command=shlex.join(["simreal", *sys.argv[1:]])
+        )
+    if as_json:
+        click.echo((run.folder / "results.json").read_text(encoding="utf-8"), nl=False)
+    else:
+        click.echo(_summary(run.results, run.folder, verbose=verbose))
+    over = crossed(run.results, limits)
+    for line in over:
+        click.echo(f"simreal: {line}", err=True)
+    return 7 if over else 4 if run.n_rejected else 0
+
+
+def _planned(rows: list[dict[str, Any]]) -> str:
+    return "\n".join(f"{row['stage']:20} {row['state']:12} {row['detail']}" for row in rows)
+
+
+def _summary(results: Any, folder: Path, *, verbose: bool) -> str:
+    lines = [results["headline"], ""]
+    lines.append(f"{'variant':10} {'metric':20} {'value':>10} {'95 % interval':>24} "
+                 f"{'floor (2.5-97.5 %)':>28} {'p':>8} {'Holm p':>8} {'n':>5}")  # fmt: skip
+    for row in results["comparisons"]:
+        if row["value"] is None:
+            lines.append(f"{row['variant']:10} {row['metric']:20} not computable: {row['reason']}")
+            continue
+        floor = row["floor"]
+        interval = f"[{row['low']:.4g}, {row['high']:.4g}]"
+        at_floor = (
+            f"{floor['median']:.3g} ({floor['low']:.3g}-{floor['high']:.3g})" if floor else "none"
+        )
+        lines.append(
+            f"{row['variant']:10} {row['metric']:20} {row['value']:10.4g} {interval:>24} "
+            f"{at_floor:>28} {row['p_value']:8.3g} {row['p_adjusted']:8.3g} {row['n_sim']:5d}"
+        )
+    lines.append("")
+    warnings = results["warnings"]
+    shown = warnings if verbose else warnings[:3]
+    lines += [f"warning: {text}" for text in shown]
+    if len(shown) < len(warnings):
+        lines.append(f"({len(warnings) - len(shown)} more warnings in the report; -v prints them)")
+    if verbose:
+        lines += [_check(row) for row in results["match_checks"]]
+    if results["rejected"]:
+        lines.append(f"{len(results['rejected'])} files rejected: {folder / 'rejected.csv'}")
+    if results["excluded"]:
+        lines.append(f"{len(results['excluded'])} images excluded: {folder / 'excluded.csv'}")
+    lines.append(f"report: {folder / 'report.html'}")
+    return "\n".join(lines)
+
+
+def _check(row: dict[str, Any]) -> str:
+    state = {True: "inside", False: "OUTSIDE", None: "not computable"}[row["passed"]]
+    value = "-" if row["value"] is None else f"{row['value']:.4g} {row['unit']}"
+    return f"check: {row['name']}: {value} ({state} [{row['low_limit']}, {row['high_limit']}])"

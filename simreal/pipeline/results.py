@@ -1,0 +1,174 @@
+"""``results.json`` schema 1, put together from what the stages found."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from simreal.core import provenance as machine_facts
+from simreal.core.cards import Card
+from simreal.core.images import ImageSet
+from simreal.pipeline.plan import Plan
+from simreal.pipeline.settings import RunSettings
+
+SCHEMA = 1
+LEVEL = 0.05
+
+#: Audits are not part of this version: naming what was not run is part of the verdict.
+AUDIT_NOT_RUN = (
+    "sky-corner classifier", "noise power spectrum", "PSF", "masked-centre classifier",
+    "nuisance probes", "positive control", "negative controls", "invariance",
+)  # fmt: skip
+
+
+def assemble(
+    plan: Plan,
+    *,
+    native: Mapping[str, ImageSet],
+    stamps: Mapping[str, ImageSet],
+    rejected: Mapping[str, list[dict[str, str]]],
+    notes: list[str],
+    match: Mapping[str, Any],
+    compared: Mapping[str, Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the content of ``results.json``.
+
+    Parameters
+    ----------
+    plan : Plan
+    native, stamps : mapping of "sim", "obs" to ImageSet
+        The images as read and as matched.
+    rejected : mapping of "sim", "obs" to list of dict
+        The quarantine lists.
+    notes : list of str
+        What reading the collections found worth saying.
+    match : mapping
+        From `fragments.matching`.
+    compared : mapping
+        `fragments.comparing` of each variant, the leading one first.
+    provenance : mapping
+        The command line and the timings of the stages.
+    """
+    lead, *_ = compared
+    settings, cards = plan.settings, {"sim": plan.sim_card, "obs": plan.obs_card}
+    comparisons = [
+        {**row, "lead": variant == lead}
+        for variant, found in compared.items()
+        for row in found["comparisons"]
+    ]
+    results = {
+        "schema": SCHEMA,
+        "track": plan.sim_card.track,
+        "object_kind": plan.sim_card.object_kind,
+        "null_test": plan.null_test,
+        "sim": _side(cards["sim"], native["sim"], stamps["sim"]),
+        "obs": _side(cards["obs"], native["obs"], stamps["obs"]),
+        "encoder": _encoder(settings, compared, lead),
+        "seed": settings.seed,
+        "frame": match["frame"],
+        "matching": match["steps"],
+        "match_checks": match["checks"],
+        "selection": {
+            "cuts": list(settings.select),
+            "matched_fraction": match["matched_fraction"],
+            "balance": match["balance"],
+            "n_donors": match["n_donors"],
+        },
+        "audit": _audit(plan.sim_card.track, match),
+        "comparisons": comparisons,
+        "occupancy": _with_variant(compared[lead]["occupancy"], lead),
+        "objects": _with_variant(compared[lead]["objects"], lead),
+        "map": _with_variant(compared[lead]["map"], lead),
+        "warnings": [*match["warnings"], *notes],
+        "rejected": [{"side": side, **row} for side, rows in rejected.items() for row in rows],
+        "excluded": match["excluded"],
+        "provenance": {
+            "versions": machine_facts.versions(),
+            "machine": machine_facts.machine(),
+            "device": compared[lead]["encoder"]["card"].get("device", "cpu"),
+            "threads": plan.encoder.threads,
+            "settings": settings.model_dump(mode="json"),
+            **provenance,
+        },
+    }
+    return {"headline": headline(results), **results}
+
+
+def headline(results: Mapping[str, Any]) -> str:
+    """Return the verdict in one sentence: told apart or not, by what, at which n."""
+    rows = [row for row in results["comparisons"] if row["lead"]]
+    sim, obs = results["sim"]["name"], results["obs"]["name"]
+    usable = [row for row in rows if row["p_adjusted"] is not None]
+    verdict = results["audit"]["verdict"]
+    if not usable:
+        return f"{sim} against {obs}: not computable ({rows[0]['reason'] if rows else 'no metric'})"
+    best = min(usable, key=lambda row: (row["p_adjusted"], row["metric"]))
+    told_apart = [row for row in usable if row["p_adjusted"] <= LEVEL]
+    outcome = (
+        f"told apart by {len(told_apart)} of {len(rows)} metrics"
+        if told_apart
+        else f"not told apart by any of {len(rows)} metrics"
+    )
+    kind = " (null test: two disjoint halves of one collection)" if results["null_test"] else ""
+    return (
+        f"{sim} against {obs}{kind}: {outcome} on {best['variant']} with {best['n_sim']} groups a "
+        f"side (smallest Holm p = {best['p_adjusted']:.3g}); audit verdict: {verdict}"
+    )
+
+
+def _side(card: Card, native: ImageSet, stamps: ImageSet) -> dict[str, Any]:
+    return {
+        "name": native.name,
+        "title": card.title,
+        "digest": stamps.digest,
+        "role": card.role,
+        "sampling": card.sampling,
+        "sampling_note": card.sampling_note,
+        "rendition": card.view.rendition,
+        "geometry": card.view.geometry,
+        "n": len(stamps),
+        "n_groups": stamps.n_groups,
+        "n_read": len(native),
+        "citation": list(card.credit.citation),
+        "licence": card.credit.licence,
+        "acknowledgement": card.credit.acknowledgement,
+    }
+
+
+def _encoder(
+    settings: RunSettings, compared: Mapping[str, Mapping[str, Any]], lead: str
+) -> dict[str, Any]:
+    first = compared[lead]["encoder"]
+    return {
+        "name": settings.encoder,
+        "objective": first["card"].get("objective"),
+        "mode": "pooled",
+        "digest": first["digest"],
+        "dimension": first["dimension"],
+        "variants": {
+            variant: {**found["encoder"], "transform": found["transform"], "n": found["n"]}
+            for variant, found in compared.items()
+        },
+    }
+
+
+def _audit(track: str, match: Mapping[str, Any]) -> dict[str, Any]:
+    reasons = ["no audit of nuisances has been run, so nothing can be called clean"]
+    if track == "rgb":
+        reasons.insert(
+            0, "8-bit display composites: the display mapping is not a calibrated flux scale"
+        )
+    reasons += [
+        f"not on the same footing after matching: {d}" for d in match["residual_differences"]
+    ]
+    failed = [check["name"] for check in match["checks"] if check["passed"] is False]
+    reasons += [f"match check outside its limit: {name}" for name in failed]
+    return {
+        "verdict": "warned",
+        "checks": [],
+        "not_run": list(AUDIT_NOT_RUN),
+        "reasons": reasons,
+    }
+
+
+def _with_variant(found: Mapping[str, Any] | None, variant: str) -> dict[str, Any] | None:
+    return None if found is None else {"variant": variant, **found}

@@ -1,0 +1,119 @@
+"""`RunSettings`: everything a comparison was asked to do, checked once."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from simreal.core.errors import UsageError, did_you_mean
+
+#: What ``--quick`` changes: fixed, so that two quick runs mean the same thing.
+QUICK: Mapping[str, Any] = {
+    "n": 150,
+    "permutations": 199,
+    "floor_splits": 50,
+    "image_passes": 2500,
+}
+
+
+class RunSettings(BaseModel):
+    """What one comparison does. Field names are the long options of ``simreal compare``.
+
+    Examples
+    --------
+    >>> RunSettings(sim="eagle", obs="sdss").encoder
+    'simclr'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sim: str = Field(description="simulated collection: catalogue name, card or folder")
+    obs: str = Field(description="observed collection: catalogue name, card or folder")
+    encoder: str = "simclr"
+    metrics: tuple[str, ...] = ("mmd", "occupancy", "sliced_wasserstein")
+    n: Annotated[int, Field(ge=1)] | None = None
+    select: tuple[str, ...] = ()
+    frame: Literal["auto", "angular", "physical", "radius"] = "auto"
+    frame_width: Annotated[float, Field(gt=0)] | None = None
+    stamp: Annotated[int, Field(ge=32, le=512)] = 64
+    allow: tuple[str, ...] = ()
+    seed: Annotated[int, Field(ge=0)] = 0
+    permutations: Annotated[int, Field(ge=99)] = 999
+    floor_splits: Annotated[int, Field(ge=50)] = 100
+    image_passes: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1)] | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any], *, where: str) -> "RunSettings":
+        """Return the settings in `values`, or say in one line which is wrong.
+
+        Raises
+        ------
+        UsageError
+            Naming `where`, the key, what was got and what is allowed.
+        """
+        for key in values:
+            if key not in cls.model_fields:
+                raise UsageError(
+                    f"{where}: unknown setting {key!r}: {did_you_mean(key, cls.model_fields)}"
+                )
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            got = "" if first["type"] == "missing" else f", got {first.get('input')!r}"
+            raise UsageError(f"{where}: {key}: {first['msg']}{got}") from None
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the settings of a ``run.toml``, unchecked.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file or it is not TOML.
+    """
+    try:
+        with open(path, "rb") as handle:
+            return tomllib.load(handle)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such settings file") from None
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot read these settings ({error})") from None
+
+
+def settings_to_toml(settings: RunSettings) -> str:
+    """Return `settings` as the text of a ``run.toml`` that reproduces the run."""
+    import json
+
+    lines = ["# resolved settings of this run; 'simreal compare --config run.toml' repeats it"]
+    # Strings, numbers and lists of strings are written alike in JSON and TOML.
+    for name, value in settings.model_dump(mode="json").items():
+        if value is not None:
+            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines) + "\n"
+
+
+def resolve(
+    given: Mapping[str, Any], *, config: Path | None = None, quick: bool = False
+) -> RunSettings:
+    """Return the settings of a run: what was `given` wins over `config`, that over `quick`.
+
+    Raises
+    ------
+    UsageError
+        If a setting is unknown, out of range, or a side is missing.
+    """
+    from_file = {} if config is None else read_settings(config)
+    values = {**(QUICK if quick else {}), **from_file, **given}
+    missing = [name for name in ("sim", "obs") if name not in values]
+    if missing:
+        raise UsageError(
+            f"--{missing[0]} is missing: name a catalogue ('simreal list catalogues'), a card or "
+            "a folder; without images of your own, try --sim toy-sim --obs toy-survey"
+        )
+    return RunSettings.checked(values, where="settings" if config is None else str(config))
