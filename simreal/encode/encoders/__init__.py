@@ -1,1 +1,1 @@
-"""TODO."""
+"""Encoders: one file each, found by its presence."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Training objectives: one file each, found by its presence."""

@@ -1,0 +1,362 @@
+"""Augmentations: batched tensor operations whose every random number is in a table.
+
+An operation takes images and, per image, a row of uniform numbers. The table of an epoch is
+drawn at once and indexed by image, so neither the batch an image is in nor the number of
+workers changes what happens to it.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from simreal.core import plugins
+from simreal.core.arrays import Float32Array
+from simreal.core.errors import UsageError
+from simreal.core.seeding import stream
+
+PACKAGE, GROUP = "simreal.encode.augmentations", "simreal.augmentations"
+
+
+class Operation(Protocol):
+    """One change of an image that must not change what the encoder says of it."""
+
+    @property
+    def reason(self) -> str:
+        """Why the answer must not depend on it."""
+        ...
+
+    @property
+    def draws(self) -> int:
+        """Uniform numbers it takes per image."""
+        ...
+
+    def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
+        """Return changed images ``(n, band, y, x)``; `uniform` is ``(n, draws)`` in [0, 1)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """Operations in order, for one task."""
+
+    name: str
+    operations: tuple[Operation, ...]
+
+    @property
+    def draws(self) -> int:
+        """Uniform numbers per image and view."""
+        return sum(operation.draws for operation in self.operations)
+
+    def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
+        """Return augmented copies of `images`; row i of `uniform` belongs to image i."""
+        start = 0
+        for operation in self.operations:
+            stop = start + operation.draws
+            images = operation(images, uniform[:, start:stop])
+            start = stop
+        return images
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return every operation with its parameters, JSON-able."""
+        return [{"operation": repr(operation)} for operation in self.operations]
+
+
+def load_preset(name: str) -> Preset:
+    """Return the preset `name`, from the file of that name with underscores.
+
+    Raises
+    ------
+    UsageError
+        If there is no such preset.
+
+    Examples
+    --------
+    >>> [type(o).__name__ for o in load_preset("galaxy-morphology").operations]
+    ['Placement', 'Photometry', 'Blur', 'Noise']
+    """
+    try:
+        module = plugins.load(PACKAGE, GROUP, name.replace("-", "_"))
+    except UsageError as error:
+        raise UsageError(str(error).replace("_", "-")) from None
+    preset: Preset = module.PRESET
+    return preset
+
+
+def draw_views(preset: Preset, n: int, *, seed: int, epoch: int) -> Float32Array:
+    """Return the random numbers of an epoch, ``(n, 2, draws)``: one row per image and view."""
+    rng = stream(seed, "encode", "augment", str(epoch))
+    return rng.random((n, 2, preset.draws), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Rotation, flip, zoom and sub-pixel shift, in one bilinear interpolation.
+
+    What falls outside the image is mirrored, so no view has a padded corner.
+    ``zoom`` is the largest factor either way, ``shift`` the largest shift [pixel].
+    """
+
+    zoom: float
+    shift: float
+    reason: str
+    draws: int = 5
+
+    def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
+        """Return images seen from another angle."""
+        angle, flip, zoom, right, up = uniform.unbind(1)
+        matrix = placement_matrix(
+            angle=2 * math.pi * angle,
+            mirrored=flip < 0.5,
+            zoom=torch.exp((2 * zoom - 1) * math.log(self.zoom)),
+            shift=torch.stack([right, up], 1).mul(2).sub(1).mul(self.shift),
+            size=(images.shape[2], images.shape[3]),
+        )
+        return place(images, matrix)
+
+
+def placement_matrix(
+    *, angle: Tensor, mirrored: Tensor, zoom: Tensor, shift: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """Return the matrices ``(n, 2, 3)`` that look up where each output pixel comes from.
+
+    Parameters
+    ----------
+    angle : Tensor (n,)
+        [rad]
+    mirrored : Tensor of bool (n,)
+    zoom : Tensor (n,)
+        Above 1 magnifies.
+    shift : Tensor (n, 2)
+        [pixel] right and up.
+    size : (y, x)
+    """
+    cosine, sine = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    sign = torch.where(mirrored, -1.0, 1.0)
+    # Offsets are in half-widths of the image; stamps that are not square keep their aspect.
+    aspect = size[0] / size[1]
+    rows = [
+        cosine * sign, -sine * aspect, shift[:, 0] * (2 / size[1]),
+        sine * sign / aspect, cosine, shift[:, 1] * (2 / size[0]),
+    ]  # fmt: skip
+    return torch.stack(rows, 1).view(-1, 2, 3)
+
+
+def place(images: Tensor, matrix: Tensor) -> Tensor:
+    """Return `images` interpolated where `matrix` (n, 2, 3) points, mirrored outside."""
+    n, _, y, x = images.shape
+    across, down = (_centres(size, images.device) for size in (x, y))
+    grid = torch.empty(n, y, x, 2, device=images.device)
+    for axis in range(2):
+        # Broadcast sums; `affine_grid` does the same by a product three times as slow.
+        along_x = matrix[:, axis, 0, None] * across
+        along_y = matrix[:, axis, 1, None] * down + matrix[:, axis, 2, None]
+        torch.add(along_x[:, None, :], along_y[:, :, None], out=grid[..., axis])
+    return functional.grid_sample(
+        images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+
+
+def _centres(size: int, device: torch.device) -> Tensor:
+    return (2 * torch.arange(size, device=device) + 1) / size - 1
+
+
+class Mix(Protocol):
+    """A change of the bands that is linear: new bands = matrix @ old bands + offset."""
+
+    @property
+    def reason(self) -> str:
+        """Why the answer must not depend on it."""
+        ...
+
+    @property
+    def draws(self) -> int:
+        """Uniform numbers it takes per image."""
+        ...
+
+    def __call__(self, mean: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Return matrix ``(n, band, band)`` and offset ``(n, band)``, given band means."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photometry:
+    """Several changes of the bands, composed as small matrices and applied once."""
+
+    mixes: tuple[Mix, ...]
+
+    @property
+    def reason(self) -> str:
+        """The reasons of its parts."""
+        return "; ".join(mix.reason for mix in self.mixes)
+
+    @property
+    def draws(self) -> int:
+        """Uniform numbers it takes per image."""
+        return sum(mix.draws for mix in self.mixes)
+
+    def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
+        """Return images of another brightness, contrast and colour."""
+        mean = images.mean(dim=(2, 3))
+        matrix = _identity(mean)
+        offset, start = torch.zeros_like(mean), 0
+        for mix in self.mixes:
+            now = torch.bmm(matrix, mean[:, :, None])[:, :, 0] + offset
+            then, shift = mix(now, uniform[:, start : start + mix.draws])
+            matrix = torch.bmm(then, matrix)
+            offset = torch.bmm(then, offset[:, :, None])[:, :, 0] + shift
+            start += mix.draws
+        mixed = torch.baddbmm(offset[:, :, None], matrix, images.flatten(2))
+        return mixed.view(images.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brightness:
+    """A common gain on all bands, between ``1 - strength`` and ``1 + strength``."""
+
+    strength: float
+    reason: str
+    draws: int = 1
+
+    def __call__(self, mean: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a multiple of the identity."""
+        gain = _around_one(uniform, self.strength)
+        return gain[:, :, None] * _identity(mean), torch.zeros_like(mean)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """Differences from the image's own mean, scaled by ``1 - strength`` to ``1 + strength``.
+
+    The mean is that over all bands, so colours keep their order.
+    """
+
+    strength: float
+    reason: str
+    draws: int = 1
+
+    def __call__(self, mean: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a multiple of the identity and what restores the mean."""
+        factor = _around_one(uniform, self.strength)
+        offset = (1 - factor) * mean.mean(dim=1, keepdim=True)
+        return factor[:, :, None] * _identity(mean), offset.expand_as(mean)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Colour:
+    """Saturation about the mean over bands, then a gain per band; nothing for one band.
+
+    At most ``bands`` gains are drawn; further bands keep theirs.
+    """
+
+    saturation: float
+    gain: float
+    reason: str
+    bands: int = 8
+
+    @property
+    def draws(self) -> int:
+        """Uniform numbers it takes per image."""
+        return 1 + self.bands
+
+    def __call__(self, mean: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mixture of the bands."""
+        n_bands = mean.shape[1]
+        if n_bands == 1:
+            return _identity(mean), torch.zeros_like(mean)
+        saturation = _around_one(uniform[:, :1, None], self.saturation)
+        gains = torch.ones_like(mean)
+        drawn = min(n_bands, self.bands)
+        gains[:, :drawn] = _around_one(uniform[:, 1 : 1 + drawn], self.gain)
+        mix = saturation * _identity(mean) + (1 - saturation) / n_bands
+        return mix * gains[:, :, None], torch.zeros_like(mean)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blur:
+    """A Gaussian blur of up to ``sigma`` [pixel] on a ``share`` of the images.
+
+    The kernel has five taps and mirrors at the border.
+    """
+
+    sigma: float
+    share: float
+    reason: str
+    draws: int = 2
+
+    def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
+        """Return images of which some are blurred."""
+        chosen = torch.nonzero(uniform[:, 0] < self.share).squeeze(1)
+        sigma = (uniform[chosen, 1] * self.sigma).clamp_min(1e-3)
+        return images.index_copy(0, chosen, blur(images[chosen], sigma))
+
+
+def blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Return `images` (n, band, y, x) blurred by a Gaussian of `sigma` (n,) [pixel] each.
+
+    Written as a banded matrix from each side, which is two matrix products and no padding.
+    """
+    offsets = torch.arange(-2, 3, device=images.device)
+    taps = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
+    taps = taps / taps.sum(1, keepdim=True)
+    n, bands, y, x = images.shape
+    down = (taps @ _shifts(y).to(images).flatten(1)).view(n, y, y)
+    across = (taps @ _shifts(x).to(images).flatten(1)).view(n, x, x)
+    rows = torch.bmm(images.reshape(n, bands * y, x), across.mT).view(images.shape)
+    return torch.stack([torch.bmm(down, rows[:, band]) for band in range(bands)], dim=1)
+
+
+@functools.lru_cache(maxsize=8)
+def _shifts(size: int) -> Tensor:
+    # (5, size, size): row p of matrix k picks pixel p + k - 2, mirrored at the border.
+    pick = torch.zeros(5, size, size)
+    for k in range(5):
+        wanted = torch.arange(size) + k - 2
+        wanted = torch.where(wanted < 0, -wanted - 1, wanted)
+        wanted = torch.where(wanted >= size, 2 * size - 1 - wanted, wanted)
+        pick[k, torch.arange(size), wanted] = 1
+    return pick
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """White Gaussian noise of up to ``sigma`` [unit of the images], from a fixed bank."""
+
+    sigma: float
+    reason: str
+    draws: int = 3
+
+    def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
+        """Return noisier images."""
+        amplitude, place, sign = uniform.unbind(1)
+        length = images[0].numel()
+        bank = _noise_bank(max(_BANK, 4 * length)).to(images)
+        windows = bank.unfold(0, length, _STRIDE)
+        drawn = windows[(place * len(windows)).long()].view(images.shape)
+        amplitude = amplitude * torch.where(sign < 0.5, -self.sigma, self.sigma)
+        return torch.addcmul(images, drawn, amplitude[:, None, None, None])
+
+
+#: A million numbers and a stride prime to every row length: 75,000 different noise images,
+#: each met with either sign.
+_BANK, _STRIDE = 1 << 20, 13
+
+
+@functools.lru_cache(maxsize=4)
+def _noise_bank(size: int) -> Tensor:
+    values = stream(0, "encode", "noise bank").standard_normal(size, dtype=np.float32)
+    return torch.from_numpy(values)
+
+
+def _identity(mean: Tensor) -> Tensor:
+    one = torch.eye(mean.shape[1], device=mean.device, dtype=mean.dtype)
+    return one.expand(len(mean), -1, -1)
+
+
+def _around_one(uniform: Tensor, strength: float) -> Tensor:
+    return 1 + (2 * uniform - 1) * strength

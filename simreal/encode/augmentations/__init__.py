@@ -1,0 +1,1 @@
+"""Augmentation presets: one file per task, found by its presence."""

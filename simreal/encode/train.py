@@ -1,0 +1,282 @@
+"""The training loop: one anonymous pool in, one network out.
+
+All randomness comes from named streams of one seed, drawn per epoch and indexed by object,
+so an epoch needs nothing of the ones before it but weights and optimiser: resuming is exact.
+No side, set or id is known here.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import cos, isfinite, pi
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from simreal.core import plugins
+from simreal.core.arrays import Float32Array, Float64Array, IntArray
+from simreal.core.errors import NotComputableError
+from simreal.core.images import ImageSource
+from simreal.core.seeding import integer_seed, stream
+from simreal.encode.augment import Preset, draw_views, load_preset
+from simreal.encode.backbones import SmallResidual
+from simreal.encode.checkpoints import Checkpoints
+from simreal.encode.encoder import Progress, group_weights
+from simreal.encode.settings import EncoderSettings
+
+OBJECTIVES, OBJECTIVE_GROUP = "simreal.encode.objectives", "simreal.objectives"
+
+#: Share of the steps in which the learning rate rises, linearly.
+WARM_UP = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trained:
+    """A trained network on the CPU, in evaluation mode, and the loss of every epoch."""
+
+    network: SmallResidual
+    loss: tuple[float, ...]
+
+
+def train(
+    source: ImageSource,
+    groups: IntArray,
+    *,
+    objective: str,
+    settings: EncoderSettings,
+    seed: int,
+    recipe: dict[str, Any],
+    progress: Progress | None = None,
+) -> Trained:
+    """Train the small residual network on `source` under `objective`.
+
+    Parameters
+    ----------
+    source : ImageSource
+    groups : array of int (n,)
+        Rows of one object; an epoch shows one image of each.
+    objective : str
+        Name of the plug-in.
+    settings : EncoderSettings
+    seed : int
+    recipe : dict
+        What identifies this training to its checkpoints.
+    progress : callable(label, done, total), optional
+
+    Raises
+    ------
+    NotComputableError
+        If a pixel or the loss is not finite.
+    """
+    preset = load_preset(settings.augmentation)
+    epochs, members = settings.epochs_for(int(groups.max()) + 1), members_of(groups)
+    n_batches = max(1, round(len(members) / settings.batch))
+    with runtime(settings) as device:
+        model = build(source, groups, objective=objective, settings=settings, seed=seed)
+        model = model.to(device).to(memory_format=torch.channels_last)
+        optimiser = make_optimiser(model, settings)
+        checkpoints = Checkpoints.open(settings, recipe, source, groups)
+        losses = checkpoints.resume(model, optimiser)
+        for epoch in range(len(losses), epochs):
+            total = 0.0
+            plan = plan_epoch(members, preset, settings=settings, seed=seed, epoch=epoch)
+            for batch, chosen in enumerate(np.array_split(plan.order, n_batches)):
+                views = make_views(source, plan, chosen, preset=preset, device=device)
+                done = (epoch * n_batches + batch + 0.5) / (epochs * n_batches)
+                loss = step(model, optimiser, views, rate=settings.learning_rate * schedule(done))
+                total += loss * len(chosen) / len(members)
+            if not isfinite(total):
+                raise NotComputableError(
+                    f"the loss is {total} at epoch {epoch + 1} of {epochs}; look for extreme "
+                    f"pixels, or lower the learning rate ({settings.learning_rate})"
+                )
+            losses.append(total)
+            checkpoints.write(model, optimiser, losses, last=epoch + 1 == epochs)
+            if progress:
+                progress("training", epoch + 1, epochs)
+    return Trained(network=model.network.cpu().eval(), loss=tuple(losses))
+
+
+class Model(nn.Module):
+    """What is trained: the network that stays and the objective that goes."""
+
+    def __init__(self, network: SmallResidual, objective: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.objective = objective
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Return the loss of `views`."""
+        loss: Tensor = self.objective(self.network, views)
+        return loss
+
+
+def step(
+    model: nn.Module, optimiser: torch.optim.Optimizer, views: Tensor, *, rate: float
+) -> float:
+    """Take one gradient step and return the loss before it."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad(set_to_none=True)
+    loss: Tensor = model(views)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return float(loss.detach())
+
+
+def schedule(done: float) -> float:
+    """Return the share of the peak rate when a share `done` of training is over.
+
+    Examples
+    --------
+    >>> [round(schedule(x), 3) for x in (0.05, 0.1, 0.55, 1.0)]
+    [0.5, 1.0, 0.5, 0.0]
+    """
+    if done < WARM_UP:
+        return done / WARM_UP
+    return (1 + cos(pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def build(
+    source: ImageSource, groups: IntArray, *, objective: str, settings: EncoderSettings, seed: int
+) -> Model:
+    """Return an untrained model; the caller's random state is left alone."""
+    mean, scale = pooled_constants(source, group_weights(groups))
+    plugin = plugins.load(OBJECTIVES, OBJECTIVE_GROUP, objective)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(integer_seed(seed, "encode", "initial weights"))
+        network = SmallResidual(mean, scale, *([settings.dimension] if settings.dimension else []))
+        return Model(network, plugin.Objective(network.width, settings=settings))
+
+
+def make_optimiser(model: nn.Module, settings: EncoderSettings) -> torch.optim.AdamW:
+    """Return AdamW that decays matrices and kernels but neither biases nor norms."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+def pooled_constants(
+    source: ImageSource, weights: Float64Array
+) -> tuple[Float64Array, Float64Array]:
+    """Return mean and standard deviation per band of the pooled pixels, groups alike.
+
+    Raises
+    ------
+    NotComputableError
+        If a pixel is not finite.
+    """
+    n, bands = source.shape[:2]
+    first, second = np.zeros(bands), np.zeros(bands)
+    for start in range(0, n, 256):
+        rows = slice(start, min(start + 256, n))
+        pixels = source.read(rows).astype(np.float64)
+        first += weights[rows] @ pixels.mean(axis=(2, 3))
+        second += weights[rows] @ (pixels**2).mean(axis=(2, 3))
+    scale = np.sqrt(np.maximum(second - first**2, 0))
+    if not (np.isfinite(first).all() and np.isfinite(scale).all()):
+        raise NotComputableError("a pixel is not finite; mask it or leave the image out")
+    return first, np.where(scale > 1e-6, scale, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Epoch:
+    """What an epoch shows: per object the rows of both views and their random numbers."""
+
+    order: IntArray
+    rows: IntArray
+    draws: Float32Array
+
+
+def plan_epoch(
+    members: list[IntArray], preset: Preset, *, settings: EncoderSettings, seed: int, epoch: int
+) -> Epoch:
+    """Choose one image per object, or two where views of an object make the pair."""
+    rng = stream(seed, "encode", "epoch", str(epoch))
+    n = len(members)
+    first = np.array([m[int(u * len(m))] for m, u in zip(members, rng.random(n), strict=True)])
+    second = first
+    if settings.second_view == "group":
+        pick = zip(members, first, rng.random(n), strict=True)
+        second = np.array([_another(m, row, u) for m, row, u in pick])
+    return Epoch(
+        order=rng.permutation(n),
+        rows=np.stack([first, second], axis=1),
+        draws=draw_views(preset, n, seed=seed, epoch=epoch),
+    )
+
+
+def _another(members: IntArray, row: int, uniform: float) -> int:
+    others = members[members != row]
+    return int(others[int(uniform * len(others))]) if len(others) else row
+
+
+def members_of(groups: IntArray) -> list[IntArray]:
+    """Return the rows of every group, groups in order of their number.
+
+    Examples
+    --------
+    >>> [rows.tolist() for rows in members_of(np.array([1, 0, 1]))]
+    [[1], [0, 2]]
+    """
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order])) + 1
+    return list(np.split(order, starts))
+
+
+@torch.no_grad()
+def make_views(
+    source: ImageSource, epoch: Epoch, chosen: IntArray, *, preset: Preset, device: torch.device
+) -> Tensor:
+    """Return the views ``(2N, band, y, x)`` of the `chosen` objects: first, then second."""
+    rows, draws = epoch.rows[chosen].T, epoch.draws[chosen].swapaxes(0, 1)
+    first = source.read(rows[0])
+    second = first if (rows[0] == rows[1]).all() else source.read(rows[1])
+    images = torch.from_numpy(np.concatenate([first, second])).to(device)
+    uniform = torch.from_numpy(draws.reshape(len(images), -1)).to(device)
+    return preset(images, uniform).contiguous(memory_format=torch.channels_last)
+
+
+@contextmanager
+def runtime(settings: EncoderSettings) -> Iterator[torch.device]:
+    """Choose the device, set threads and determinism, and put both back afterwards."""
+    device = choose_device(settings.device)
+    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    tuned = torch.backends.cudnn.benchmark
+    try:
+        torch.set_num_threads(settings.threads or threads)
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        yield device
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = deterministic
+        torch.backends.cudnn.benchmark = tuned
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `name`; ``auto`` is the first of cuda, mps and cpu there is.
+
+    Raises
+    ------
+    NotComputableError
+        If this machine has no such device.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(device for device, found in there.items() if found))
+    if not there[name]:
+        raise NotComputableError(
+            f"this machine has no device {name!r}; available: "
+            f"{', '.join(device for device, found in there.items() if found)}, or auto"
+        )
+    return torch.device(name)
