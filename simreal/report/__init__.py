@@ -1,1 +1,1 @@
-"""TODO."""
+"""Report: results become tables, figures and one page that stands alone."""

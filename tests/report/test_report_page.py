@@ -1,0 +1,233 @@
+"""The page: complete, escaped, the same every time, small, and tolerant of what is absent."""
+
+import base64
+import dataclasses
+import hashlib
+import html.parser
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simreal.core.errors import UsageError
+from simreal.report import page as report_page
+from simreal.report.page import ReportInputs, extremes, render, write_report
+from simreal.report.tables import to_plain
+
+ORDER = (
+    "warnings", "selection", "matching", "comparisons", "map", "regions", "objects", "strips",
+    "left-out", "provenance",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def text(written: tuple[Path, ...]) -> str:
+    return written[0].read_text(encoding="utf-8")
+
+
+class Structure(html.parser.HTMLParser):
+    """The tags of a page and their attribute names: all that is markup."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, tuple[str, ...]]] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, tuple(name for name, _ in attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.tags.append((f"/{tag}", ()))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def structure(text: str) -> Structure:
+    parser = Structure()
+    parser.feed(text)
+    parser.close()
+    return parser
+
+
+def bare(results: dict[str, Any]) -> str:
+    """Render the page without its pictures."""
+    return render(results, plots={}, galleries={}, strips=[], regions=[], tiles={})
+
+
+def test_everything_is_written(written: tuple[Path, ...]) -> None:
+    names = {path.name for path in written}
+    assert {"report.html", "comparisons.png", "map.png", "regions.png"} < names
+    assert {"least_realistic.png", "most_realistic.png"} < names
+    assert {"matching_sim.png", "matching_obs.png", "map_sim.png", "map_obs.png"} < names
+    assert all(path.stat().st_size > 0 for path in written)
+
+
+def test_sections_stand_in_order(text: str) -> None:
+    places = [text.index(f'<section id="{name}"') for name in ORDER]
+    assert places == sorted(places)
+    assert text.index('id="headline"') < text.index("audit: warned") < places[0]
+
+
+def test_the_leading_variant_comes_first(text: str) -> None:
+    assert text.index("luminance: leads") < text.index("colour: beside it")
+
+
+def test_what_an_astronomer_looks_for_is_there(text: str) -> None:
+    words = "".join(structure(text).words)
+    for phrase in (
+        "0.523 [0.481, 0.571]", "0.081 [0.070, 0.100]", "6.5 × the floor", "60 / 60",
+        "subsampling of groups", "the expectation at this n", "no ceiling declared",
+        "Not computed: fewer than 8 groups", "96.8 %", "Only a full audit can say",
+        "3 of 4 checks passed", "not judged", "21.0 %", "E_TRUNC", "CC BY 4.0", "simreal compare",
+        "the display mapping of the composites is unknown", "Sizes are not tested",
+    ):  # fmt: skip
+        assert phrase in words, phrase
+
+
+def test_the_page_is_one_file_of_modest_size(text: str) -> None:
+    assert len(text.encode()) < 4_000_000
+    assert not re.search(r"""(?:src|href|srcset)=(?!"(?:data:|#))""", text)
+    assert "<script" not in text
+    assert "style=" not in text
+
+
+def test_the_policy_admits_this_style_sheet_alone(text: str) -> None:
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'" in text
+
+
+def test_the_same_run_gives_the_same_bytes(
+    inputs: ReportInputs, written: tuple[Path, ...], tmp_path: Path
+) -> None:
+    again = write_report(inputs, tmp_path)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
+
+
+def test_no_name_is_markup(benign_results: dict, hostile_inputs: ReportInputs) -> None:
+    good, hostile = bare(to_plain(benign_results)), bare(to_plain(hostile_inputs.results))
+    assert structure(hostile).tags == structure(good).tags
+    words = "".join(structure(hostile).words)
+    assert "<script>alert(1)</script>" in words
+    assert "{{7*7}}" in words
+
+
+@given(st.text(min_size=1))
+@settings(max_examples=30)
+def test_no_text_at_all_is_markup(payload: str) -> None:
+    assert structure(bare(prefixed(payload))).tags == structure(bare(prefixed("x"))).tags
+
+
+def prefixed(payload: str) -> dict[str, Any]:
+    """Return small results with `payload` before the texts that come from outside."""
+    return to_plain(
+        {
+            "schema": 1, "track": "rgb", "headline": f"{payload} far", "seed": 1,
+            "sim": {"name": f"{payload} a", "digest": payload, "sampling": "random", "n": 2,
+                    "n_groups": 2, "citation": [f"{payload} et al."], "licence": f"{payload} l"},
+            "obs": {"name": "b", "title": f"{payload} b", "digest": "", "sampling": "random",
+                    "n": 2, "n_groups": 2},
+            "encoder": {"objective": f"{payload} o", "mode": "pooled", "digest": "d"},
+            "matching": [{"side": "sim", "name": f"{payload} s", "note": f"{payload} n",
+                          "before": {f"{payload} q": f"{payload} v"}, "after": {}}],
+            "selection": {"cuts": [f"{payload} c"]},
+            "audit": {"verdict": "warned", "checks": [], "reasons": [f"{payload} r"]},
+            "comparisons": [], "objects": None, "occupancy": None, "warnings": [f"{payload} w"],
+            "rejected": [{"side": "sim", "id": f"{payload} i", "code": "E_READ", "path": payload,
+                          "reason": f"{payload} r"}],
+            "excluded": [],
+            "provenance": {"versions": {"simreal": f"{payload} 1"}, "device": f"{payload} cpu",
+                           "threads": 1, "timings": {}, "command": [f"{payload} go"],
+                           "settings": {"k": f"{payload} s"}},
+        }
+    )  # fmt: skip
+
+
+def test_characters_that_turn_text_around_are_shown() -> None:
+    page = bare(prefixed("x\u202egnp.\x1b[2J"))
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+    assert "x\ufffdgnp" in page
+
+
+@pytest.mark.parametrize("key", ["occupancy", "objects", "map"])
+def test_a_run_without_a_part_has_a_page(
+    inputs: ReportInputs, results: dict, tmp_path: Path, key: str
+) -> None:
+    results[key] = None
+    few = dataclasses.replace(
+        inputs, results=results, coordinates_sim=None, region_sim=None, region_obs=None
+    )
+    page = write_report(few, tmp_path)[0].read_text(encoding="utf-8")
+    assert '<section id="provenance"' in page
+    assert 'href="#map"' not in page
+
+
+def test_a_null_test_says_so(inputs: ReportInputs, results: dict, tmp_path: Path) -> None:
+    results["null_test"] = True
+    null = dataclasses.replace(inputs, results=results, coordinates_sim=None)
+    page = write_report(null, tmp_path)[0].read_text(encoding="utf-8")
+    assert "<h1>Null test:" in page
+    assert "every value should lie inside" in page.lower()
+
+
+def test_a_curated_sample_gets_no_claim(inputs: ReportInputs, results: dict) -> None:
+    results["occupancy"] |= {"claims": False, "reason": "the observed sample is curated"}
+    words = "".join(structure(bare(to_plain(results))).words)
+    assert "No claim of missing or over-produced galaxies is made here." in words
+    assert "the observed sample is curated" in words
+
+
+def test_rows_must_agree_with_images(inputs: ReportInputs) -> None:
+    with pytest.raises(UsageError, match="coordinates_sim has 3 rows for the 60 images"):
+        dataclasses.replace(inputs, coordinates_sim=np.zeros((3, 2)))
+
+
+def test_results_off_the_schema_are_refused(
+    inputs: ReportInputs, results: dict, tmp_path: Path
+) -> None:
+    del results["audit"]
+    with pytest.raises(UsageError, match=r"results\.audit is missing"):
+        write_report(dataclasses.replace(inputs, results=results), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.lists(st.integers(0, 12), max_size=30), st.integers(0, 10))
+def test_galleries_never_show_a_galaxy_twice(groups: list[int], n: int) -> None:
+    rows = [{"id": str(i), "group": str(g)} for i, g in enumerate(groups)]
+    least, most = extremes(rows, n)
+    shown = [row["group"] for row in [*least, *most]]
+    assert len(shown) == len(set(shown))
+    assert len(least) == min(n, len(set(groups)))
+    assert [int(r["id"]) for r in least] == sorted(int(r["id"]) for r in least)
+
+
+CSS = (report_page.TEMPLATES / "report.css").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("ground", ["light", "dark"])
+@pytest.mark.parametrize("name", ["ink", "quiet", "sim", "obs", "good", "bad"])
+def test_text_has_contrast(ground: str, name: str) -> None:
+    light, dark = re.findall(r":root \{[^}]*\}", CSS)
+    found = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", light if ground == "light" else dark))
+    # WCAG 2.2, success criterion 1.4.3: at least 4.5 to 1 for text.
+    for behind in ("ground", "raised", "note"):
+        assert contrast(found[name], found[behind]) >= 4.5, (name, behind)
+
+
+def contrast(a: str, b: str) -> float:
+    """Return the WCAG contrast ratio of two colours."""
+    bright, dim = sorted((luminance(a), luminance(b)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def luminance(colour: str) -> float:
+    levels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
