@@ -1,0 +1,26 @@
+"""Sphinx configuration."""
+
+from importlib.metadata import version as _version
+
+project = "simreal"
+author = "The simreal developers"
+copyright = "2026, The simreal developers"
+version = release = _version("simreal")
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
+myst_heading_anchors = 3
+autosummary_generate = True
+numpydoc_show_class_members = False
+exclude_patterns = ["_build"]
+html_theme = "pydata_sphinx_theme"
+html_title = "simreal"
+html_theme_options = {"show_prev_next": False}
+nitpicky = False
