@@ -8,6 +8,7 @@ import numpy as np
 
 from simreal.core.embedding import Embedding
 from simreal.core.images import ImageSet
+from simreal.core.plugins import load
 from simreal.core.results import Comparison, Rejection
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def comparing(
             "bands": list(sim.setup.bands),
             "card": plain(encoder),
         },
-        "comparisons": [_comparison(row) for row in compared.comparisons],
+        "comparisons": [{**_comparison(row), **_named(row.metric)} for row in compared.comparisons],
         "transform": plain(compared.transform),
         "n": compared.n,
         "occupancy": occupancy,
@@ -127,6 +128,14 @@ def _comparison(row: Comparison) -> dict[str, Any]:
         "reason": estimate.reason,
         "notes": list(row.notes),
     }
+
+
+def _named(metric: str) -> dict[str, str]:
+    """Return the title and the unit a metric gives itself, for axes and tables."""
+    from simreal.compare.contract import metric_meta
+
+    meta = metric_meta(load("simreal.compare.metrics", "simreal.metrics", metric), metric)
+    return {"title": meta.summary.partition(" (")[0], "unit": meta.unit}
 
 
 def _objects(realistic: "Realism", sim: Embedding, obs: Embedding) -> dict[str, Any]:

@@ -111,6 +111,8 @@ def run_comparison(
     SimrealError
         In one line: what was got, what is allowed, what to do.
     """
+    from simreal.report.tables import results_to_json, write_text
+
     plan = make_plan(settings)
     work = _Work(
         plan=plan, cache=StageCache(cache_folder()), seconds={}, progress=progress or _silent
@@ -139,6 +141,8 @@ def run_comparison(
     folder = out or Path("runs") / f"{plan.sim_card.name}_vs_{plan.obs_card.name}"
     with work.stage("report"):
         _write(results, settings, folder, native=native, stamps=stamps, lead=compared[VARIANTS[0]])
+    # Last, and with the time the report took: a folder with results is a finished run.
+    write_text(results_to_json(results), folder / "results.json")
     return Run(results=results, folder=folder, n_rejected=len(results["rejected"]))
 
 
@@ -291,7 +295,7 @@ def _write(
 ) -> None:
     """Write everything a reader, a script and a referee need, each file whole."""
     from simreal.report.page import ReportInputs, write_report
-    from simreal.report.tables import results_to_json, write_excluded, write_rejected, write_text
+    from simreal.report.tables import write_excluded, write_rejected, write_text
 
     folder.mkdir(parents=True, exist_ok=True)
     with np.load(lead / "objects.npz") as objects:
@@ -308,7 +312,6 @@ def _write(
     write_rejected(results["rejected"], folder / "rejected.csv")
     write_excluded(results["excluded"], folder / "excluded.csv")
     write_text(settings_to_toml(settings), folder / "run.toml")
-    write_text(results_to_json(results), folder / "results.json")
 
 
 def _stored(path: Path) -> ImageSet:

@@ -416,8 +416,8 @@ def _plots(results: Mapping[str, Any], inputs: ReportInputs) -> dict[str, _Plot]
         plots["regions"] = _Plot(
             picture=_plot_picture(region_figure(regions, names=(sim, obs)), _regions_said(regions)),
             caption="Left: share of each side in each region, with the number of objects. Right: "
-            "log2 of the ratio of the shares, with its interval; right of the line the simulation "
-            "makes too many, left too few.",
+            "log2 of the ratio of the shares, with its interval; right of the line the simulated "
+            "share is the larger one, left the smaller.",
         )
     return plots
 
