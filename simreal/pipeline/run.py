@@ -26,7 +26,7 @@ from simreal.pipeline.results import assemble
 from simreal.pipeline.settings import RunSettings, settings_to_toml
 
 if TYPE_CHECKING:
-    from simreal.compare.occupancy_table import Occupancy
+    from simreal.compare.regions import Occupancy
 
 Progress = Callable[[str, int, int], None]
 
