@@ -10,9 +10,13 @@ Run: ``python benchmarks/speed/bench_augmentation.py [--json] [--bands 1]``
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
+
+# As simreal.encode does, before torch is loaded: threads that spin stall on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch

@@ -9,8 +9,12 @@ Run: ``python benchmarks/speed/bench_training_step.py [--json] [--bands 1]``
 
 import argparse
 import json
+import os
 import statistics
 import time
+
+# As simreal.encode does, before torch is loaded: threads that spin stall on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch

@@ -32,7 +32,7 @@ def table(counts_sim, counts_obs, *, claims=True):
 
 
 def test_a_missing_an_overfilled_and_a_nearly_empty_region():
-    missing, over, empty = table([0, 96, 4], [40, 57, 3])
+    missing, over, empty = table([0, 97, 3], [40, 58, 2])
     assert (missing.direction, over.direction, empty.direction) == (
         "missing",
         "over-produced",

@@ -113,9 +113,7 @@ def test_light_is_shared_out_and_never_negative(survey):
 
 
 @settings(max_examples=30, deadline=None)
-@given(
-    first=st.integers(1, 6), more=st.integers(0, 6), seed=st.integers(0, 2**32), name=st.text()
-)
+@given(first=st.integers(1, 6), more=st.integers(0, 6), seed=st.integers(0, 2**32), name=st.text())
 def test_the_first_galaxies_do_not_depend_on_how_many_follow(first, more, seed, name):
     few = draw_population(ToyOptions(n_galaxies=first), name=name, seed=seed)
     many = draw_population(ToyOptions(n_galaxies=first + more), name=name, seed=seed)

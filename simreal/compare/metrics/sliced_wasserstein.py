@@ -15,7 +15,8 @@ import numpy as np
 from simreal.compare.contract import MetricMeta, Points
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array, IntArray
 
-#: Directions. The same ones serve value, permutations, floor and interval.
+#: Directions. The same ones serve value, permutations, floor and interval. Another choice of them
+#: would move a value by about a seventh of the spread between samples.
 N_PROJECTIONS = 512
 
 #: Sorted projections handled together: 3 MB with their order.
@@ -36,8 +37,8 @@ def directions(d: int, n: int, *, rng: np.random.Generator) -> Float64Array:
     """Return `n` unit vectors ``(n, d)``, each uniform on the sphere, in orthonormal sets.
 
     Along an orthonormal set squared projections of a vector add up to its squared length: the
-    part of the distance that comes from a shift is exact, and what the choice of directions
-    adds to a value falls two- to fourfold against independent directions.
+    part of the distance that comes from a shift is exact, and a value depends on the choice of
+    directions half as much as with independent ones (32 dimensions, 302 objects per side).
     """
     sets = [_orthonormal(d, rng) for _ in range(-(-n // d))]
     return np.concatenate(sets)[:n]
