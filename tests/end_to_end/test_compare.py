@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -29,16 +31,13 @@ def without_timings(results):
     return {**results, "provenance": provenance}
 
 
-QUICK_PCA = ("--quick", "--encoder", "pca", "--permutations", "199")
+TOYS = ("compare", "--sim", "toy-sim", "--obs", "toy-survey", "--quick")
 
 
 @pytest.fixture(scope="module")
 def toy_run(tmp_path_factory):
     base = tmp_path_factory.mktemp("toy")
-    found = simreal(
-        "compare", "--sim", "toy-sim", "--obs", "toy-survey", *QUICK_PCA, "--out", base / "run",
-        cache=base / "cache",
-    )  # fmt: skip
+    found = simreal(*TOYS, "--out", base / "run", cache=base / "cache")
     assert found.returncode == 0, found.stderr
     return base, found
 
@@ -61,24 +60,84 @@ def test_the_results_keep_to_the_schema(toy_run):
     jsonschema.validate(results_of(toy_run[0] / "run"), json.loads(path.read_text()))
 
 
-def test_the_planted_defects_are_seen(toy_run):
+def test_every_number_has_its_n_its_interval_and_its_floor(toy_run):
     results = results_of(toy_run[0] / "run")
-    lead = [row for row in results["comparisons"] if row["lead"]]
-    assert {row["metric"] for row in lead} == {"mmd", "occupancy", "sliced_wasserstein"}
-    for row in lead:
-        assert row["p_value"] <= 0.01, row
-        assert row["floor"] is not None
-        assert row["n_sim"] == row["n_obs"] > 0
     assert results["audit"]["verdict"] == "warned"
+    metrics = {row["metric"] for row in results["comparisons"] if row["lead"]}
+    assert metrics == {"mmd", "occupancy", "sliced_wasserstein"}
+    for row in results["comparisons"]:
+        assert row["low"] <= row["value"] <= row["high"]
+        assert row["floor"]["low"] <= row["floor"]["median"] <= row["floor"]["high"]
+        assert row["n_sim"] == row["n_obs"] > 0
+
+
+def test_the_planted_defects_are_seen(toy_run):
+    rows = results_of(toy_run[0] / "run")["comparisons"]
+    smallest = min(row["p_adjusted"] for row in rows if row["lead"])
+    # Three metrics and 199 permutations: Holm's smallest possible value is 3 / 200.
+    assert smallest == pytest.approx(3 / 200)
+
+
+@pytest.mark.slow  # two full runs: minutes
+def test_the_readme_run_finds_every_planted_defect(tmp_path):
+    found = simreal(
+        "compare", "--sim", "toy-sim", "--obs", "toy-survey", "--out", tmp_path / "run",
+        cache=tmp_path / "cache",
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    results = results_of(tmp_path / "run")
+    assert max(row["p_value"] for row in results["comparisons"] if row["lead"]) <= 0.01
+    assert "elliptical" in classes_reported_missing(results, tmp_path / "cache")
+
+
+def classes_reported_missing(results, cache):
+    """Return the commonest class among the examples of each region reported missing."""
+    from simreal.data.store import read_set
+
+    obs = read_set(next(iter(cache.glob("match/*/obs.h5"))))
+    class_of = dict(zip(obs.ids.tolist(), obs.properties["morphology_class"], strict=True))
+    found = set()
+    for region in results["occupancy"]["regions"]:
+        if region["direction"] == "missing":
+            examples = Counter(str(class_of[name]) for name in region["obs_ids"])
+            found.add(examples.most_common(1)[0][0])
+    return found
+
+
+@pytest.mark.slow  # five runs of the toy universe: minutes
+def test_a_frame_in_angle_sees_sizes_and_a_frame_in_radii_says_it_does_not(tmp_path):
+    """Only the size defect is planted: the same universe, every length 1.35 times larger."""
+    from simreal.core.cards import catalogue_folder
+
+    card = (catalogue_folder() / "toy-sim.toml").read_text()
+    for planted in ("missing_class", "colour_offset"):
+        card = re.sub(rf"^{planted} = .*$", "", card, flags=re.MULTILINE)
+    sizes = {"toy-large": card, "toy-right": re.sub("size_factor = .*", "size_factor = 1.0", card)}
+    value = {}
+    for name, text in sizes.items():
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text.replace('name = "toy-sim"', f'name = "{name}"'))
+        for frame in ("angular", "radius"):
+            found = simreal(
+                "compare", "--sim", path, "--obs", "toy-survey", "--quick", "--encoder", "pca",
+                "--frame", frame, "--out", tmp_path / name / frame, cache=tmp_path / "cache",
+            )  # fmt: skip
+            assert found.returncode == 0, found.stderr
+            results = results_of(tmp_path / name / frame)
+            value[name, frame] = next(
+                row for row in results["comparisons"] if row["lead"] and row["metric"] == "mmd"
+            )
+            says = any("size is not tested" in text for text in results["warnings"])
+            assert says == (frame == "radius")
+    defect, right = value["toy-large", "angular"], value["toy-right", "angular"]
+    assert defect["value"] > right["high"]
+    assert defect["p_adjusted"] <= 0.05
 
 
 def test_a_rerun_does_nothing_and_says_the_same(toy_run):
     base, _ = toy_run
     before = {path: path.stat().st_mtime_ns for path in (base / "cache").rglob("*.h5")}
-    found = simreal(
-        "compare", "--sim", "toy-sim", "--obs", "toy-survey", *QUICK_PCA, "--out", base / "again",
-        cache=base / "cache",
-    )  # fmt: skip
+    found = simreal(*TOYS, "--out", base / "again", cache=base / "cache")
     assert found.returncode == 0, found.stderr
     assert before == {path: path.stat().st_mtime_ns for path in (base / "cache").rglob("*.h5")}
     first, second = results_of(base / "run"), results_of(base / "again")
@@ -117,8 +176,8 @@ def test_broken_files_are_listed_and_the_rest_goes_on(real_data, tmp_path):
     first = sorted((data / "eagle" / "images").iterdir())[0]
     first.write_bytes(first.read_bytes()[:2000])
     found = simreal(
-        "compare", "--sim", "eagle", "--obs", "sdss", *QUICK_PCA, "--out", tmp_path / "run",
-        cache=tmp_path / "cache", SIMREAL_DATA=str(data),
+        "compare", "--sim", "eagle", "--obs", "sdss", "--quick", "--encoder", "pca",
+        "--out", tmp_path / "run", cache=tmp_path / "cache", SIMREAL_DATA=str(data),
     )  # fmt: skip
     assert found.returncode == 4, found.stderr
     rejected = results_of(tmp_path / "run")["rejected"]
