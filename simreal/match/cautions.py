@@ -21,6 +21,7 @@ def match_cautions(
     residual: Sequence[str],
     injected: bool,
     sky_known: bool,
+    psf_known: bool,
 ) -> tuple[str, ...]:
     """Return the warnings that go with two matched parties.
 
@@ -34,6 +35,8 @@ def match_cautions(
         Whether the simulated side was given the survey's PSF and sky here.
     sky_known : bool
         Whether the sky of both sides could be measured on the frame.
+    psf_known : bool
+        Whether the PSF widths of both sides are known.
     """
     out: list[str] = []
     if frame.kind == "radius":
@@ -48,7 +51,7 @@ def match_cautions(
                 f"{party.images.name} is a curated sample: its mix of types is the collector's, "
                 "so nothing is claimed about over- or under-production"
             )
-    out += _psf(obs, injected=injected)
+    out += _psf(obs, injected=injected, known=psf_known)
     if not sky_known:
         out.append(
             "sky noise could not be compared: one side shows no galaxy-free sky as wide as the "
@@ -96,21 +99,21 @@ def _geometry(sim: Party, obs: Party) -> list[str]:
     return [text]
 
 
-def _psf(obs: Party, *, injected: bool) -> list[str]:
-    without = int((obs.measured.stars == 0).sum())
-    if not np.isfinite(obs.measured.psf_fwhm).any():
-        return [
-            f"no star was found in any frame of {obs.images.name}: PSF widths are unknown"
-            + (" and idealised images were not convolved" if injected else "")
-        ]
-    if injected and without:
-        text = (
-            f"PSF widths come from stars in {len(obs) - without} of {len(obs)} frames of "
-            f"{obs.images.name}; the others take the survey's relation between PSF width and "
-            "noise correlation"
-        )
+def _psf(obs: Party, *, injected: bool, known: bool) -> list[str]:
+    name = obs.images.name
+    if not known:
+        text = "PSF widths could not be compared: too few frames show a star"
+        if injected:
+            text += f"; those given to the simulated side are a guess from few frames of {name}"
         return [text]
-    return []
+    without = int((obs.measured.stars == 0).sum())
+    if not injected or without == 0 or obs.images.setup.psf_fwhm is not None:
+        return []
+    text = (
+        f"PSF widths come from stars in {len(obs) - without} of {len(obs)} frames of {name}; the "
+        "others take the survey's relation between PSF width and noise correlation"
+    )
+    return [text]
 
 
 def _imbalance(balance: Sequence[BalanceRow]) -> list[str]:

@@ -23,6 +23,10 @@ FEWEST_DONORS = 4
 LEAST_FRACTION = 0.2
 #: Draws among which the best balanced one is taken.
 DRAWS = 300
+#: Single exchanges tried to balance what is left, and the imbalance (in units of the limits)
+#: at which to stop.
+EXCHANGES = 600
+BALANCED = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,7 +74,7 @@ def stamp_noise(party: Party, library: SkyLibrary) -> Float64Array:
     native = np.maximum(party.measured.sky_rms, QUANTISATION)
     noise = native * np.median(rms / native[library.rows], axis=0)
     noise[library.rows] = rms
-    return noise
+    return np.asarray(noise)
 
 
 def widest_sky(party: Party, scale: Float64Array) -> Float64Array:
@@ -134,28 +138,38 @@ def sky_features(stamps: Float32Array, psf: Float64Array) -> Float64Array:
     return np.column_stack([rms, level, np.nan_to_num(psf), power])
 
 
-def imbalance(features: Float64Array, reference: Float64Array) -> float:
-    """Return the worst difference between two collections of sky, in units of its limit.
+def summary(features: Float64Array) -> Float64Array:
+    """Return what balance is judged by: level, rms at 5, 50, 95 %, PSF width, powers.
 
-    The mean level in units of the median rms (limit .02), rms at its median (.02), 5th and
-    95th percentile (.05), the median PSF width (.03) and the median power per bin (.05).
+    The level is a mean, the rest are medians or percentiles.
     """
-    mine, theirs = _summary(features), _summary(reference)
-    limits = np.r_[np.full(3, 0.0), [0.03], np.full(features.shape[1] - 3, 0.05)]
-    limits[:3] = 0.05, 0.02, 0.05
-    relative = np.abs(mine[1:] / np.where(theirs[1:] > 0, theirs[1:], np.inf) - 1) / limits
-    level = abs(mine[0] - theirs[0]) / max(theirs[2], 1e-9) / 0.02
-    return float(max(level, relative[np.isfinite(relative)].max(initial=0.0)))
-
-
-def _summary(features: Float64Array) -> Float64Array:
-    """Return mean level, rms at 5, 50 and 95 %, median PSF width and median powers."""
     rms = np.percentile(features[:, 0], [5, 50, 95])
     middle = np.median(features[:, 2:], axis=0)
     return np.concatenate([[features[:, 1].mean()], rms, middle])
 
 
-def _best(draw: Callable[[], IntArray], score: Callable[[IntArray], float]) -> IntArray:
+def imbalance(features: Float64Array, reference: Float64Array) -> float:
+    """Return the worst difference of some sky from a reference, in units of its limit.
+
+    The mean level in units of the median rms (limit .02), rms at its median (.02), 5th and
+    95th percentile (.05), the median PSF width (.03) and the median power per bin (.05).
+
+    Parameters
+    ----------
+    features : array (n, f)
+    reference : array
+        The `summary` of the sky to be like.
+    """
+    mine = summary(features)
+    level = abs(mine[0] - reference[0]) / max(reference[2], 1e-9) / 0.02
+    limits = np.full(len(mine) - 1, 0.05)
+    limits[[1, 3]] = 0.02, 0.03
+    known = reference[1:] > 0
+    relative = np.abs(mine[1:][known] / reference[1:][known] - 1) / limits[known]
+    return float(max(level, relative.max(initial=0.0)))
+
+
+def best_of(draw: Callable[[], IntArray], score: Callable[[IntArray], float]) -> IntArray:
     """Return the best balanced of many random draws (rerandomisation, Morgan & Rubin 2012)."""
     draws = [draw() for _ in range(DRAWS)]
     return draws[int(np.argmin([score(rows) for rows in draws]))]
@@ -187,9 +201,9 @@ def choose_donors(
 
     def score(chosen: IntArray) -> float:
         lent = np.isin(inverse, chosen)
-        return imbalance(features[lent], features[~lent])
+        return imbalance(features[lent], summary(features[~lent]))
 
-    return np.isin(inverse, _best(draw, score))
+    return np.isin(inverse, best_of(draw, score))
 
 
 def assign_donors(
@@ -204,8 +218,39 @@ def assign_donors(
     def draw() -> IntArray:
         return _jittered(order, n_sim, rng)
 
-    drawn = _best(draw, lambda rows: imbalance(features[rows], reference))
+    wanted = summary(reference)
+    drawn = best_of(draw, lambda rows: imbalance(features[rows], wanted))
     return rng.permutation(drawn)
+
+
+def rebalanced(
+    pick: IntArray, features: Float64Array, reference: Float64Array, rng: np.random.Generator
+) -> IntArray:
+    """Return `pick` with a few donors exchanged for idle ones, as long as balance gains.
+
+    Parameters
+    ----------
+    pick : array of int (n,)
+        Donor of each image.
+    features : array (n_donors, f)
+    reference : array (m, f)
+        Sky to be like.
+    """
+    pick = pick.copy()
+    idle = np.setdiff1d(np.arange(len(features)), pick)
+    wanted = summary(reference)
+    worst = imbalance(features[pick], wanted)
+    for _ in range(EXCHANGES):
+        if worst <= BALANCED or len(idle) == 0:
+            break
+        image, donor = int(rng.integers(len(pick))), int(rng.integers(len(idle)))
+        pick[image], idle[donor] = idle[donor], pick[image]
+        now = imbalance(features[pick], wanted)
+        if now < worst:
+            worst = now
+        else:
+            pick[image], idle[donor] = idle[donor], pick[image]
+    return pick
 
 
 def _jittered(order: IntArray, k: int, rng: np.random.Generator) -> IntArray:

@@ -4,18 +4,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simreal.core.arrays import BoolArray, IntArray
+from simreal.core.arrays import BoolArray, Float64Array, IntArray
+from simreal.core.errors import NotComputableError
 from simreal.core.images import Step
 from simreal.match.donors import (
     SkyLibrary,
     assign_donors,
     choose_donors,
     n_donor_groups,
+    rebalanced,
     sky_library,
     widest_sky,
 )
-from simreal.match.frame import CommonFrame, edge_distance, rounded_down, widest
-from simreal.match.framing import widest_of
+from simreal.match.frame import CommonFrame, edge_distance, inside, rounded_down, widest
+from simreal.match.framing import field_limits, widest_of
 from simreal.match.job import Job
 from simreal.match.noise import half_limit, serpentine_order, systematic
 from simreal.match.render import CHUNK, draw_sky, on_frame
@@ -26,9 +28,11 @@ from simreal.match.texture import NoiseCurve, noise_curve
 #: The automatic frame leaves at least this share of the observed frames with free sky.
 USABLE_SKY = 0.9
 #: The pilot's radii are a percent or two off the final ones; the frame leaves room for that.
-PILOT_ROOM = 0.985
+PILOT_ROOM = 0.97
 #: Donors whose galaxies show how noise looks through light; more add time and nothing else.
 CURVE_DONORS = 200
+#: A PSF this much wider than its target's is within the error of either.
+SHARPENING = 1.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,6 +51,8 @@ class Injection:
         `observed`.
     observed : array of int
         Rows of the observed set that are not donors.
+    lent : array (n_donors, f)
+        Features of the donors' sky.
     """
 
     donors: Donors
@@ -54,6 +60,7 @@ class Injection:
     sims: IntArray
     held_out: SkyLibrary
     observed: IntArray
+    lent: Float64Array
 
     def donors_of(self, party: Party) -> Donors:
         """Return the donors of the simulated images that are still in."""
@@ -69,6 +76,7 @@ def on_donated_sky(sim: Party, obs: Party, job: Job) -> tuple[Party, Party, Inje
     frame, sim = _pilot(sim, obs, job)
     library = sky_library(obs, frame, job)
     donors, lent = _chosen(sim, obs, library, job)
+    lenders = np.isin(obs.original[library.rows], donors.party.original)
     fixed = None if job.kind == "radius" else job.scale(sim)
     measured = measure_renditions(
         sim, donors, scale=fixed, rng=job.rng("rendition"), progress=job.progress
@@ -79,6 +87,7 @@ def on_donated_sky(sim: Party, obs: Party, job: Job) -> tuple[Party, Party, Inje
         sims=sim.original,
         held_out=library.among(~lent),
         observed=obs.original[~lent],
+        lent=library.features[lenders],
     )
     step = Step(
         name="measure on donated sky",
@@ -89,7 +98,58 @@ def on_donated_sky(sim: Party, obs: Party, job: Job) -> tuple[Party, Party, Inje
         },
         note="a radius measured without sky counts diffuse light that no survey would see",
     )
-    return with_source(replace(sim, measured=measured)).noted(step), obs.keep(~lent), injection
+    seen = with_source(replace(sim, measured=measured)).noted(step)
+    return _blurrable(seen), obs.keep(~lent), injection
+
+
+def _blurrable(sim: Party) -> Party:
+    """Leave out images whose own PSF is wider than their donor's: sharpening is refused."""
+    own, target = sim.own_psf, np.nan_to_num(sim.measured.psf_fwhm)
+    lost = own > SHARPENING * target
+    if not lost.any() or not target.any():
+        return sim
+    if lost.all():
+        raise NotComputableError(
+            f"matching: the PSF of {sim.images.name} (median FWHM {np.median(own):.2f} pixel) is "
+            f"wider than the observed one ({np.median(target):.2f}); it would have to be "
+            "sharpened, which is refused"
+        )
+    reasons = [
+        f"own PSF of {own[row]:.2f} pixel is wider than its donor's {target[row]:.2f}"
+        for row in np.flatnonzero(lost)
+    ]
+    return sim.without(lost, step="psf", reasons=reasons)
+
+
+def rebalanced_sky(
+    sim: Party, obs: Party, frame: CommonFrame, injection: Injection, job: Job
+) -> tuple[Party, Injection]:
+    """Exchange a few donors so that the sky of the images that are left is balanced again.
+
+    Cuts, frame and draw take images away, and a part of a balanced whole need not be
+    balanced. An image with a new donor is measured anew on its sky; where it would not fit
+    the frame any more, it keeps the old one.
+    """
+    if frame.width != injection.frame.width:
+        return sim, injection
+    held_out = injection.held_out.among(np.isin(injection.observed, obs.original))
+    if len(held_out.rows) == 0:
+        return sim, injection
+    pick = injection.donors_of(sim).pick
+    wanted = rebalanced(pick, injection.lent, held_out.features, job.rng("rebalance"))
+    changed = np.flatnonzero(wanted != pick)
+    if len(changed) == 0:
+        return sim, injection
+    part = sim.keep(changed)
+    donors = replace(injection.donors, pick=wanted[changed])
+    scale = None if job.kind == "radius" else job.scale(part)
+    again = measure_renditions(part, donors, scale=scale, rng=job.rng("again"), progress=None)
+    fits = again.found & inside(field_limits(replace(part, measured=again), job), frame.width)
+    measured = sim.measured.updated(changed[fits], again.rows(np.flatnonzero(fits)))
+    full = injection.donors.pick.copy()
+    full[np.searchsorted(injection.sims, sim.original[changed[fits]])] = wanted[changed[fits]]
+    donors = replace(injection.donors, pick=full)
+    return replace(sim, measured=measured), replace(injection, donors=donors)
 
 
 def _pilot(sim: Party, obs: Party, job: Job) -> tuple[CommonFrame, Party]:

@@ -3,14 +3,15 @@
 A donor lends sky and PSF together, because both vary from frame to frame and vary
 together. Its sky is cut from the four corners of its frame, which are moved inwards until
 they meet: what is left out is a cross through the galaxy. The seams lie under the simulated
-galaxy and along the axes; corners are shifted so that no source is cut by them.
+galaxy and along the axes; corners are shifted so that no source is cut by them, brought to
+one level and blended.
 """
 
 import numpy as np
 
-from simreal.core.arrays import Float32Array, Float64Array, IntArray
+from simreal.core.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from simreal.measure.sky import clipped_statistics
-from simreal.measure.stamps import Measured
+from simreal.measure.stamps import Measured, luminance_of
 
 #: Sky comes from outside this many half-light radii. Nearer pixels would land in the middle
 #: of the patch, under the simulated galaxy.
@@ -18,6 +19,8 @@ CLEARANCE = 2.0
 #: Positions tried for each corner, per axis.
 OFFSETS = 4
 SEAM_SIGMA = 3.0
+#: [pixel] Corners overlap by this much on either side of a seam and are blended there.
+FEATHER = 8
 
 
 def half_limit(measured: Measured, edge: Float64Array) -> Float64Array:
@@ -29,14 +32,24 @@ def half_limit(measured: Measured, edge: Float64Array) -> Float64Array:
     edge : array (n,)
         Distance from the galaxy to the nearest edge.
     """
-    return np.asarray(np.floor(edge - CLEARANCE * measured.radius / np.sqrt(2.0)) - 1.0)
+    free = edge - CLEARANCE * measured.radius / np.sqrt(2.0)
+    return np.asarray(np.floor(free) - 1.0 - FEATHER)
 
 
 def sky_patch(
-    frame: Float32Array, *, x: float, y: float, clearance: float, half: int,
+    frame: Float32Array,
+    *,
+    x: float,
+    y: float,
+    clearance: float,
+    half: int,
     rng: np.random.Generator,
-) -> Float32Array:  # fmt: skip
+) -> Float32Array:
     """Return a galaxy-free patch made of the four corners of a frame.
+
+    The corners are brought to their mean level and blended where they meet with weights
+    whose squares sum to one, so that neither a gradient across the frame nor a break in the
+    noise's correlation draws a cross on the patch.
 
     Parameters
     ----------
@@ -46,7 +59,7 @@ def sky_patch(
     clearance : float
         [pixel] No pixel nearer to the galaxy is taken.
     half : int
-        Side of each corner block; the patch is ``2 half`` pixels wide.
+        Half the width of the patch.
 
     Returns
     -------
@@ -54,42 +67,67 @@ def sky_patch(
         In a random one of the eight orientations.
     """
     height, width = frame.shape[-2:]
-    luminance = frame.mean(0)
-    level, rms = clipped_statistics(luminance[::3, ::3].reshape(-1))
-    bright = luminance > level + SEAM_SIGMA * rms
-    patch = np.empty((frame.shape[0], 2 * half, 2 * half), dtype=frame.dtype)
-    for down in (False, True):
-        for right in (False, True):
-            turn = (slice(None, None, -1 if down else 1), slice(None, None, -1 if right else 1))
-            cx, cy = (width - 1 - x if right else x), (height - 1 - y if down else y)
-            oy, ox = _quiet_corner(bright[turn], (cx, cy), clearance, half, rng)
-            block = frame[(slice(None), *turn)][:, oy : oy + half, ox : ox + half]
-            target = patch[(slice(None), *turn)]
-            target[:, :half, :half] = block
+    luminance = luminance_of(frame)
+    level, rms = clipped_statistics(luminance[::5, ::5].reshape(-1))
+    bright = np.asarray(luminance > level + SEAM_SIGMA * rms)
+    feather = min(FEATHER, half // 2)
+    side = half + feather
+    taper = _taper(half, feather)
+    weight = np.outer(taper, taper).astype(frame.dtype)
+    patch = np.zeros((frame.shape[0], 2 * half, 2 * half), dtype=frame.dtype)
+    levels = []
+    for down in (-1, 1):
+        for right in (-1, 1):
+            turn = (slice(None), slice(None, None, -down), slice(None, None, -right))
+            centre = (x if right < 0 else width - 1 - x, y if down < 0 else height - 1 - y)
+            oy, ox = _quiet_corner(bright[turn[1:]], centre, clearance, half, rng)
+            block = frame[turn][:, oy : oy + side, ox : ox + side]
+            sky, _ = clipped_statistics(block[:, ::3, ::3].reshape(len(block), -1))
+            levels.append(sky)
+            target = patch[turn][:, :side, :side]
+            target += weight * (block - sky[:, None, None].astype(frame.dtype))
+    patch += np.mean(levels, axis=0)[:, None, None].astype(frame.dtype)
     return _oriented(patch, int(rng.integers(8)))
 
 
+def _taper(half: int, feather: int) -> Float64Array:
+    """Return weights that fall from one to zero around `half`.
+
+    With those of the corner opposite, the squares sum to one: noise keeps its rms.
+    """
+    steps = (np.arange(2 * feather) + 0.5) / (2 * feather)
+    return np.concatenate([np.ones(half - feather), np.cos(np.pi / 2 * steps)])
+
+
 def _quiet_corner(
-    bright: np.ndarray, centre: tuple[float, float], clearance: float, half: int,
+    bright: BoolArray,
+    centre: tuple[float, float],
+    clearance: float,
+    half: int,
     rng: np.random.Generator,
-) -> tuple[int, int]:  # fmt: skip
-    """Return the offset of the block whose two inner edges cut the fewest source pixels."""
+) -> tuple[int, int]:
+    """Return the offset of the block whose two inner edges cut the fewest source pixels.
+
+    Ties are broken at random, by keys whose number does not depend on `half`: a slightly
+    wider frame takes the same corner.
+    """
+    keys = rng.random((OFFSETS, OFFSETS))
     steps = np.arange(OFFSETS)
-    room_y = max(min(bright.shape[0] // 2, int(centre[1])) - half, 0)
-    room_x = max(min(bright.shape[1] // 2, int(centre[0])) - half, 0)
-    choices = [(0, 0)]
-    for oy in np.unique((steps * room_y) // (OFFSETS - 1)):
-        for ox in np.unique((steps * room_x) // (OFFSETS - 1)):
-            gap = np.hypot(centre[0] - (ox + half), centre[1] - (oy + half))
-            if gap >= clearance and (oy, ox) != (0, 0):
-                choices.append((int(oy), int(ox)))
-    rng.shuffle(choices)
-    cost = [
-        int(bright[oy + half - 1, ox : ox + half].sum())
-        + int(bright[oy : oy + half, ox + half - 1].sum())
-        for oy, ox in choices
+    room = [
+        max(min(side // 2, int(middle)) - half, 0)
+        for side, middle in zip(bright.shape, (centre[1], centre[0]), strict=True)
     ]
-    return choices[int(np.argmin(cost))]
+    offset_y, offset_x = ((steps * space) // (OFFSETS - 1) for space in room)
+    gap = np.hypot(centre[1] - (offset_y[:, None] + half), centre[0] - (offset_x[None, :] + half))
+    cost = keys.copy()
+    for i, oy in enumerate(offset_y):
+        for j, ox in enumerate(offset_x):
+            cut = np.count_nonzero(bright[oy + half - 1, ox : ox + half])
+            cost[i, j] += cut + np.count_nonzero(bright[oy : oy + half, ox + half - 1])
+    allowed = gap >= clearance
+    allowed[0, 0] = True
+    best = int(np.argmin(np.where(allowed, cost, np.inf)))
+    return int(offset_y[best // OFFSETS]), int(offset_x[best % OFFSETS])
 
 
 def _oriented(patch: Float32Array, which: int) -> Float32Array:

@@ -9,12 +9,17 @@ from simreal.core.errors import UsageError
 #: Wings of a ground-based PSF: Moffat index of the SDSS and of seeing in general
 #: (Racine 1996 finds 3 to 4); infinity would be a Gaussian.
 MOFFAT_BETA = 3.5
+#: [pixel] A kernel this wide may be sampled at pixel centres.
+WELL_SAMPLED = 3.0
+#: Kernels reach this many FWHM from the centre; 0.4 % of the light lies beyond.
+REACH = 3.0
 
 
 def moffat_kernels(fwhm: Float64Array, side: int, *, beta: float = MOFFAT_BETA) -> Float64Array:
     """Return centred Moffat profiles that sum to one.
 
-    Each kernel is averaged over 3 x 3 points per pixel, so that narrow ones stay honest.
+    Narrow kernels are averaged over 3 x 3 points per pixel: sampled at pixel centres alone,
+    a PSF of one or two pixels would come out too peaked.
 
     Parameters
     ----------
@@ -30,15 +35,30 @@ def moffat_kernels(fwhm: Float64Array, side: int, *, beta: float = MOFFAT_BETA) 
     Examples
     --------
     >>> kernel = moffat_kernels(np.array([3.0]), 21)[0]
-    >>> round(float(kernel.sum()), 6), kernel.argmax() == 220
-    (1.0, True)
+    >>> round(float(kernel.sum()), 6), int(kernel.argmax())
+    (1.0, 220)
     """
-    fine = (np.arange(3 * side) - (3 * side - 1) / 2) / 3
+    points = 3 if fwhm.min(initial=np.inf) < WELL_SAMPLED else 1
+    fine = (np.arange(points * side) - (points * side - 1) / 2) / points
     square = fine[:, None] ** 2 + fine**2
     scale = np.maximum(fwhm, 0.05) / (2 * np.sqrt(2 ** (1 / beta) - 1))
     kernels = (1 + square / scale[:, None, None] ** 2) ** -beta
-    kernels = kernels.reshape(len(fwhm), side, 3, side, 3).mean((2, 4))
+    kernels = kernels.reshape(len(fwhm), side, points, side, points).mean((2, 4))
     return np.asarray(kernels / kernels.sum((1, 2), keepdims=True))
+
+
+def missing_width(own: Float64Array, target: Float64Array) -> Float64Array:
+    """Return the FWHM that brings a PSF of width `own` to `target`; NaN where it is wider.
+
+    Widths add in quadrature, exactly for Gaussians and to a few percent for Moffats.
+
+    Examples
+    --------
+    >>> missing_width(np.array([3.0, 5.0]), np.array([5.0, 4.0])).tolist()
+    [4.0, nan]
+    """
+    square = target**2 - own**2
+    return np.sqrt(np.where(square >= 0, square, np.nan))
 
 
 def gaussian_transfer(fwhm: Float64Array, shape: tuple[int, int]) -> Float64Array:
@@ -86,7 +106,7 @@ def convolve(
             "is wider than its target's would have to be sharpened, which is refused)"
         )
     height, width = images.shape[-2:]
-    pad = int(min(np.ceil(3 * fwhm.max(initial=0.0)) + 1, height - 1, width - 1))
+    pad = int(min(np.ceil(REACH * fwhm.max(initial=0.0)) + 1, height - 1, width - 1))
     padded = np.pad(images, ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="reflect")
     shape = (
         scipy.fft.next_fast_len(height + 2 * pad, real=True),
@@ -101,7 +121,9 @@ def convolve(
 def _transfer(fwhm: Float64Array, shape: tuple[int, int], beta: float) -> Float32Array:
     if np.isinf(beta):
         return gaussian_transfer(fwhm, shape).astype(np.float32)
-    side = int(min(2 * np.ceil(4 * fwhm.max(initial=0.0)) + 5, min(shape) - (1 - min(shape) % 2)))
+    side = int(
+        min(2 * np.ceil(REACH * fwhm.max(initial=0.0)) + 5, min(shape) - (1 - min(shape) % 2))
+    )
     side -= 1 - side % 2
     kernels = moffat_kernels(fwhm, side, beta=beta).astype(np.float32)
     embedded = np.zeros((len(fwhm), *shape), dtype=np.float32)

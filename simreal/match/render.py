@@ -9,7 +9,7 @@ from simreal.match.frame import CommonFrame
 from simreal.match.job import Job
 from simreal.match.noise import CLEARANCE, sky_patch
 from simreal.match.pixels import remove_background, requantise, resample
-from simreal.match.psf import convolve
+from simreal.match.psf import convolve, missing_width
 from simreal.match.sides import Donors, Party
 from simreal.match.texture import NoiseCurve, on_sky
 
@@ -18,9 +18,13 @@ CHUNK = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rendered:
-    """Matched stamps and, where sky was injected, the same sky on empty stamps."""
+    """Matched stamps and, where sky was injected, the same sky on empty stamps.
+
+    ``interpolations`` counts how often any pixel of them was resampled.
+    """
 
     stamps: Float32Array
+    interpolations: int
     sky: Float32Array | None = None
 
 
@@ -56,7 +60,7 @@ def render_survey(party: Party, frame: CommonFrame, job: Job) -> Rendered:
         cut = on_frame(block, party, rows, frame=frame, job=job)
         out.append(requantise(cut, quality=job.recipe.jpeg_quality))
         job.report(f"match {party.side}", rows.stop, len(party))
-    return Rendered(stamps=np.concatenate(out))
+    return Rendered(stamps=np.concatenate(out), interpolations=1)
 
 
 def render_idealised(
@@ -69,7 +73,7 @@ def render_idealised(
     """
     stamps, skies = [], []
     quality = job.recipe.jpeg_quality
-    fwhm = np.nan_to_num(party.measured.psf_fwhm)
+    fwhm = np.nan_to_num(missing_width(party.own_psf, np.nan_to_num(party.measured.psf_fwhm)))
     repeats = repeat_number(donors.pick)
     rng = job.rng("texture")
     for rows, block in party.images.chunks(CHUNK):
@@ -79,7 +83,8 @@ def render_idealised(
         stamps.append(requantise(on_sky(light, sky, curve, rng), quality=quality))
         skies.append(requantise(sky, quality=quality))
         job.report(f"match {party.side}", rows.stop, len(party))
-    return Rendered(stamps=np.concatenate(stamps), sky=np.concatenate(skies))
+    # The light once and the sky once; the PSF multiplies a spectrum and moves no pixel.
+    return Rendered(stamps=np.concatenate(stamps), sky=np.concatenate(skies), interpolations=1)
 
 
 def repeat_number(pick: IntArray) -> IntArray:

@@ -5,7 +5,7 @@ import numpy as np
 from simreal.core.arrays import Float32Array, Float64Array
 from simreal.match.noise import CLEARANCE, sky_patch
 from simreal.match.pixels import remove_background, resample
-from simreal.match.psf import convolve
+from simreal.match.psf import convolve, missing_width
 from simreal.match.sides import Donors, Party
 from simreal.measure.sky import border_sky
 from simreal.measure.sources import Source, central_source, detect, settled_source
@@ -49,6 +49,7 @@ def measure_renditions(
         Of measuring and rescaling, where the scale is not known.
     """
     rounds = rounds if scale is None else 1
+    own_psf = sim.own_psf
     numbers: list[dict[str, float]] = []
     for rows, block in sim.images.chunks(32):
         bare = remove_background(block).mean(1)
@@ -59,7 +60,8 @@ def measure_renditions(
             sky = _binned_sky(frames[k], donors, int(donor), rng)
             fixed = None if scale is None else float(scale[row])
             start = float(sim.measured.radius[row])
-            numbers.append(_iterate(bare[k], sky, donors, int(donor), (fixed, start), rounds))
+            own = float(own_psf[row])
+            numbers.append(_iterate(bare[k], sky, donors, int(donor), (fixed, start, own), rounds))
         if progress is not None:
             progress("measure on sky", rows.stop, len(sim))
     bare_measured = sim.measured
@@ -84,16 +86,16 @@ def _binned_sky(
 
 def _iterate(
     bare: Float32Array, sky: Float32Array, donors: Donors, donor: int,
-    scale: tuple[float | None, float],
+    scale: tuple[float | None, float, float],
     rounds: int,
 ) -> dict[str, float]:  # fmt: skip
-    fixed, radius = scale
+    fixed, radius, own = scale
     if not np.isfinite(radius):
         return {"found": 0.0}
     numbers: dict[str, float] = {"found": 0.0}
     for _ in range(rounds):
         unit = fixed if fixed is not None else 1.0 / radius
-        numbers = _measure_once(bare, sky, donors, donor, unit)
+        numbers = _measure_once(bare, sky, donors, donor, (unit, own))
         if numbers["found"] == 0.0:
             return numbers
         radius = numbers["radius"]
@@ -103,9 +105,10 @@ def _iterate(
 
 
 def _measure_once(
-    bare: Float32Array, sky: Float32Array, donors: Donors, donor: int, unit: float
+    bare: Float32Array, sky: Float32Array, donors: Donors, donor: int, scale: tuple[float, float]
 ) -> dict[str, float]:
     binning = binning_for(min(donors.party.field))
+    unit, own = scale
     # Simulated pixels per pixel of the rendition, which are the donor's binned pixels.
     step = float(donors.scale[donor]) * binning / unit
     most = min(donors.party.field) // binning
@@ -114,7 +117,8 @@ def _measure_once(
     step = width / side
     middle = np.array([(min(bare.shape) - 1) / 2])
     light = resample(bare[None, None], x=middle, y=middle, width=np.array([width]), n_out=side)
-    fwhm = np.nan_to_num(donors.party.measured.psf_fwhm[donor : donor + 1]) / binning
+    target = np.nan_to_num(donors.party.measured.psf_fwhm[donor : donor + 1]) / binning
+    fwhm = np.nan_to_num(missing_width(np.array([own / step]), target))
     image = convolve(light, fwhm)[0, 0] + _tiled(sky, side)
     level, rms = (float(value) for value in border_sky(image))
     rms = max(rms, QUANTISATION / binning)

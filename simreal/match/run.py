@@ -10,21 +10,22 @@ from simreal.match.cautions import match_cautions
 from simreal.match.checks import (
     closure_checks,
     frame_checks,
+    psf_checks,
     sky_checks,
     sky_numbers,
 )
 from simreal.match.donors import SkyLibrary, sky_library, stamp_noise
 from simreal.match.frame import CommonFrame, choose_kind
 from simreal.match.framing import common_frame, framed, overshoot
-from simreal.match.injection import Injection, on_donated_sky, survey_noise_curve
+from simreal.match.injection import Injection, on_donated_sky, rebalanced_sky, survey_noise_curve
 from simreal.match.job import Job
 from simreal.match.psf import MOFFAT_BETA
 from simreal.match.recipe import Recipe, Side
 from simreal.match.render import Rendered, render_idealised, render_survey
 from simreal.match.result import MatchCheck, Matched
-from simreal.match.selection import apply_cuts, balance_table, check_cuts, draw_groups
+from simreal.match.selection import apply_cuts, balance_table, check_cuts, draw_groups, table_cuts
 from simreal.match.sides import Party, with_source
-from simreal.match.stamps import matched_set, matched_setup, stamp_psf
+from simreal.match.stamps import knows_psf, matched_set, matched_setup, stamp_psf
 from simreal.measure.stamps import Progress, measure_stamps
 
 
@@ -72,10 +73,12 @@ def match_pair(
     job = Job(recipe=recipe, seed=seed, kind=kind, progress=progress)
     simulated = _measured("sim", sim, views[0], job)
     observed = apply_cuts(_measured("obs", obs, views[1], job), recipe.cuts)
+    early = table_cuts(recipe.cuts, sim)
+    simulated = apply_cuts(simulated, early)
     injection = None
     if sim.setup.rendition == "idealised" and obs.setup.rendition == "survey":
         simulated, observed, injection = on_donated_sky(simulated, observed, job)
-    simulated = apply_cuts(simulated, recipe.cuts)
+    simulated = apply_cuts(simulated, [cut for cut in recipe.cuts if cut not in early])
     return _matched(simulated, observed, injection, job)
 
 
@@ -109,6 +112,8 @@ def _matched(sim: Party, obs: Party, injection: Injection | None, job: Job) -> M
     # Donors are not lost: they were never meant to be scored.
     fraction = {str(p.side): len(p) / (len(p) + len(p.exclusions)) for p in (sim, obs)}
     sim, obs = _drawn(sim, 1, job), _drawn(obs, 2, job)
+    if injection is not None:
+        sim, injection = rebalanced_sky(sim, obs, frame, injection, job)
     rendered_sim, rendered_obs = (
         _rendered(sim, frame, injection, job),
         _rendered(obs, frame, None, job),
@@ -118,18 +123,23 @@ def _matched(sim: Party, obs: Party, injection: Injection | None, job: Job) -> M
         _sky_of(obs, rendered_obs, frame, injection, job),
     )
     noise_sim, noise_obs = _noises((sim, obs), skies)
-    sim_set = _as_set(sim, frame, rendered_sim, noise_sim, job)
-    obs_set = _as_set(obs, frame, rendered_obs, noise_obs, job)
+    # Injected PSFs are the donors': as well known as the observed ones.
+    psf_known = knows_psf(obs) and (injection is not None or knows_psf(sim))
+    sim_set = _as_set(sim, frame, rendered_sim, noise=noise_sim, psf_known=psf_known, job=job)
+    obs_set = _as_set(obs, frame, rendered_obs, noise=noise_obs, psf_known=psf_known, job=job)
     shapes = measure_stamps(sim_set, stars=False), measure_stamps(obs_set, stars=False)
     balance = balance_table(sim, obs, stamps=shapes, radius=job.kind != "radius")
     residual = sim_set.setup.differs_from(obs_set.setup)
     checks = [
-        *_sky_checks(skies, injected=injection is not None),
+        *_sky_checks(skies, injected=injection is not None, job=job),
         *frame_checks(
             losses={"sim": loss_sim, "obs": loss_obs},
             loss_limit=job.recipe.loss_limit,
             overshoot={"sim": overshoot(sim, frame, job), "obs": overshoot(obs, frame, job)},
-            interpolations={"sim": 1, "obs": 1},
+            interpolations={
+                "sim": rendered_sim.interpolations,
+                "obs": rendered_obs.interpolations,
+            },
         ),
         *closure_checks(*shapes),
         *psf_checks(sim_set.setup, obs_set.setup),
@@ -149,6 +159,7 @@ def _matched(sim: Party, obs: Party, injection: Injection | None, job: Job) -> M
             residual=residual,
             injected=injection is not None,
             sky_known=noise_sim is not None,
+            psf_known=psf_known,
         ),
         matched_fraction=fraction,
         residual_differences=residual,
@@ -160,7 +171,7 @@ def _drawn(party: Party, times: int, job: Job) -> Party:
     if job.recipe.n is None:
         return party
     n = times * job.recipe.n
-    left = party.keep(draw_groups(party.images.groups, n, job.rng(f"draw {party.side}")))
+    left = party.keep(draw_groups(party.images.groups, n, job.rng("draw", party.side)))
     step = Step(
         name="draw",
         before={"groups": party.images.n_groups},
@@ -188,21 +199,29 @@ def _noises(
 
 
 def _sky_checks(
-    skies: tuple[SkyLibrary | None, SkyLibrary | None], *, injected: bool
+    skies: tuple[SkyLibrary | None, SkyLibrary | None], *, injected: bool, job: Job
 ) -> list[MatchCheck]:
     sim, obs = skies
     if sim is None or obs is None or len(sim.rows) == 0 or len(obs.rows) == 0:
         return []
-    return sky_checks(sim.stamps, obs.stamps, injected=injected)
+    return sky_checks(sim.stamps, obs.stamps, injected=injected, rng=job.rng("sky checks"))
 
 
 def _as_set(
-    party: Party, frame: CommonFrame, rendered: Rendered, noise: Float64Array | None, job: Job
+    party: Party,
+    frame: CommonFrame,
+    rendered: Rendered,
+    *,
+    noise: Float64Array | None,
+    psf_known: bool,
+    job: Job,
 ) -> ImageSet:
-    psf = stamp_psf(party, frame, scale=job.scale(party), stamp=job.recipe.stamp)
+    stamp = job.recipe.stamp
+    widths = stamp_psf(party, frame, scale=job.scale(party), stamp=stamp)
+    psf = widths if psf_known and np.isfinite(widths).all() else None
     survey = rendered.sky is not None or party.images.setup.rendition == "survey"
-    setup = matched_setup(party, frame, psf=psf, noise=noise, stamp=job.recipe.stamp, survey=survey)
-    steps = (*party.steps, *_rendering_steps(party, rendered, psf, setup.noise, job))
+    setup = matched_setup(party, frame, psf=psf, noise=noise, stamp=stamp, survey=survey)
+    steps = (*party.steps, *_rendering_steps(party, rendered, widths, noise, job))
     return matched_set(party, rendered.stamps, setup, steps=steps)
 
 

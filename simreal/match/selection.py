@@ -64,6 +64,12 @@ def check_cuts(cuts: Sequence[Cut], sides: Mapping[str, ImageSet]) -> None:
                 )
 
 
+def table_cuts(cuts: Sequence[Cut], images: ImageSet) -> tuple[Cut, ...]:
+    """Return the cuts on properties of the table, which need no measurement."""
+    table = images.properties
+    return tuple(cut for cut in cuts if property_values(table, cut.property) is not None)
+
+
 def apply_cuts(party: Party, cuts: Sequence[Cut]) -> Party:
     """Return what the cuts leave; a row without a value is left out and counted.
 

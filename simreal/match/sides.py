@@ -49,6 +49,14 @@ class Party:
         height, width = self.images.images.shape[-2:]
         return height, width
 
+    @property
+    def own_psf(self) -> Float64Array:
+        """PSF width of the images as they came [native pixel], 0 where none is known."""
+        known = self.images.setup.psf_fwhm
+        if known is None:
+            return np.zeros(len(self))
+        return np.asarray(np.broadcast_to(known, (len(self), known.shape[-1])).mean(1))
+
     def keep(self, rows: BoolArray | IntArray) -> "Party":
         """Return the party with only `rows`."""
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows

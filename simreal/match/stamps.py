@@ -13,6 +13,9 @@ from simreal.match.sides import Party
 if TYPE_CHECKING:
     from astropy.table import QTable
 
+#: PSF widths are believed where at least this share of the frames shows a star.
+FRAMES_WITH_STARS = 0.3
+
 #: Columns added to the properties, with the attribute of `Measured` and the unit of each.
 COLUMNS: Sequence[tuple[str, str, str]] = (
     ("measured_radius", "radius", "pixel"),
@@ -30,11 +33,18 @@ def stamp_psf(party: Party, frame: CommonFrame, *, scale: Float64Array, stamp: i
     return np.asarray(party.measured.psf_fwhm * scale * stamp / frame.width)
 
 
+def knows_psf(party: Party) -> bool:
+    """Return whether the PSF widths are known or measured in enough frames to be believed."""
+    if party.images.setup.psf_fwhm is not None:
+        return True
+    return float((party.measured.stars > 0).mean()) >= FRAMES_WITH_STARS
+
+
 def matched_setup(
     party: Party,
     frame: CommonFrame,
     *,
-    psf: Float64Array,
+    psf: Float64Array | None,
     noise: Float64Array | None,
     stamp: int,
     survey: bool,
@@ -43,8 +53,8 @@ def matched_setup(
 
     Parameters
     ----------
-    psf : array (n,)
-        [stamp pixel]; left out of the setup where unknown.
+    psf : array (n,) or None
+        [stamp pixel]; None where unknown.
     noise : array (n, band) or None
         Sky rms of the matched stamps.
     stamp : int
@@ -53,7 +63,7 @@ def matched_setup(
         Whether they carry a telescope's PSF and sky by now.
     """
     bands = len(party.images.setup.bands)
-    widths = np.repeat(psf[:, None], bands, axis=1) if np.isfinite(psf).all() else None
+    widths = None if psf is None else np.repeat(psf[:, None], bands, axis=1)
     return party.images.setup.replace(
         frame=frame.kind,
         frame_width=frame.width,

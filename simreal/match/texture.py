@@ -15,12 +15,14 @@ from simreal.core.arrays import Float32Array, Float64Array
 from simreal.measure.sky import clipped_statistics
 
 #: Brightness above sky, in units of the sky rms, at which the relation is measured.
-BRIGHTNESS_EDGES = np.array([0.5, 1.0, 1.5, 2.2, 3.3, 5.0, 7.5, 11.0, 16.0, 25.0, 40.0, 80.0])
+BRIGHTNESS_EDGES = np.array(
+    [0.5, 1.0, 1.5, 2.2, 3.3, 5.0, 7.5, 11.0, 16.0, 25.0, 40.0, 60.0, 90.0, 150.0]
+)
 #: A bin with fewer pixels takes its neighbour's value.
 FEWEST_PIXELS = 400
 #: Noise beyond this many sigma is a neighbour's light.
-NOISE_SIGMA = 3.5
-MAD_TO_SIGMA = 1.4826
+NOISE_SIGMA = 4.5
+DETAIL_SIGMA = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,15 +88,21 @@ def noise_curve(stamps: Float32Array, sky: Float32Array) -> NoiseCurve:
     luminance = uniform_filter(stamps.mean(1), size=(0, 5, 5), mode="nearest")[:, 1:-1, 1:-1]
     brightness = (luminance - level[:, None, None]) / np.maximum(rms, 1e-6)[:, None, None]
     which = np.digitize(brightness, BRIGHTNESS_EDGES)
-    base = np.median(np.abs(fine_detail(sky)), axis=(2, 3))
-    detail = np.abs(fine_detail(stamps)) / np.maximum(base, 1e-6)[:, :, None, None]
+    empty = fine_detail(sky)
+    base = np.maximum(clipped_statistics(empty.reshape(n, bands, -1))[1], 1e-6)[:, :, None, None]
+    # Squares, limited: clipped sky is half zeros, so that its median says little, and a star's
+    # edge would dominate a plain rms.
+    square = np.minimum(np.abs(fine_detail(stamps)) / base, DETAIL_SIGMA) ** 2
+    reference = (np.minimum(np.abs(empty) / base, DETAIL_SIGMA) ** 2).mean((0, 2, 3))
     centres = np.concatenate([[0.0], np.sqrt(BRIGHTNESS_EDGES[1:] * BRIGHTNESS_EDGES[:-1])])
     ratio = np.ones((bands, len(centres)))
     for k in range(1, len(centres)):
         inside = which == k
-        enough = inside.sum() >= FEWEST_PIXELS
+        if inside.sum() < FEWEST_PIXELS:
+            ratio[:, k] = ratio[:, k - 1]
+            continue
         for band in range(bands):
-            ratio[band, k] = np.median(detail[:, band][inside]) if enough else ratio[band, k - 1]
+            ratio[band, k] = np.sqrt(square[:, band][inside].mean() / reference[band])
     return NoiseCurve(brightness=centres, ratio=ratio)
 
 
@@ -120,12 +128,12 @@ def on_sky(
     level, rms = clipped_statistics(sky.reshape(n, bands, -1))
     noise = sky - level[..., None, None]
     limit = NOISE_SIGMA * rms[..., None, None]
-    noise = np.where(np.abs(noise) <= limit, noise, 0.0)
+    sourceless = np.where(np.abs(noise) <= limit, noise, 0.0)
     ratio = curve.at(light.mean(1) / np.maximum(luminance_rms, 1e-6)[:, None, None])
-    out = light + sky + np.minimum(ratio - 1.0, 0.0) * noise
+    out = light + sky + np.minimum(ratio - 1.0, 0.0) * np.clip(noise, -limit, limit)
     extra = np.sqrt(np.maximum(ratio**2 - 1.0, 0.0) / 2.0)
     shift = rng.integers((height // 4, width // 4), (3 * height // 4, 3 * width // 4))
-    one = np.roll(noise, shift, axis=(-2, -1))
+    one = np.roll(sourceless, shift, axis=(-2, -1))
     # Mirrored, the second copy is independent of the first wherever they are shifted to.
-    other = np.roll(noise[..., ::-1, :], -shift, axis=(-2, -1))
+    other = np.roll(sourceless[..., ::-1, :], -shift, axis=(-2, -1))
     return np.asarray(out + extra * (one - other), dtype=np.float32)

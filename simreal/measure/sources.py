@@ -12,7 +12,7 @@ from simreal.measure.sky import border_sky
 #: measured radius (16 %) and the least correlation with the noise (-0.1).
 THRESHOLD = 3.0
 MIN_AREA = 8
-DEBLEND_LEVELS = 32
+DEBLEND_LEVELS = 16
 DEBLEND_CONTRAST = 0.01
 #: The central source lies within this fraction of the side from the centre.
 CENTRE_FRACTION = 0.12
@@ -26,8 +26,8 @@ _SMOOTHING = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=np.float32)
 #: wider field, faint outskirts (and, in idealised images, light that fills the field) would
 #: count on one side and not on the other.
 FIELD_RADII = 6.0
-FIELD_ROUNDS = 4
-FIELD_CONVERGED = 0.01
+FIELD_ROUNDS = 3
+FIELD_CONVERGED = 0.02
 SMALLEST_FIELD = 16
 
 

@@ -74,6 +74,15 @@ class Measured:
         """Return the measurements of `rows`."""
         return Measured(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
+    def updated(self, rows: IntArray, other: "Measured") -> "Measured":
+        """Return a copy whose `rows` are those of `other`."""
+        changed = {}
+        for f in fields(self):
+            values = np.array(getattr(self, f.name))
+            values[rows] = getattr(other, f.name)
+            changed[f.name] = values
+        return Measured(**changed)
+
     def replace(self, **changes: AnyArray) -> "Measured":
         """Return a copy with `changes`."""
         return dataclasses.replace(self, **changes)
@@ -187,6 +196,7 @@ def measure_stamps(
     Returns
     -------
     Measured
+        PSF widths are those of the setup where it knows them.
     """
     n = len(images)
     binning = binning_for(min(images.images.shape[-2:]))
@@ -199,4 +209,8 @@ def measure_stamps(
         numbers.extend(measure_image(image, binning=binning, stars=stars) for image in block)
         if progress is not None:
             progress(label, rows.stop, n)
-    return assemble(numbers, np.concatenate(levels), np.concatenate(noises))
+    measured = assemble(numbers, np.concatenate(levels), np.concatenate(noises))
+    known = images.setup.psf_fwhm
+    if known is None:
+        return measured
+    return measured.replace(psf_fwhm=np.broadcast_to(known, (n, known.shape[-1])).mean(1))

@@ -30,9 +30,7 @@ def stamps(name, n=24, bands=("red", "green"), size=32, seed=0):
 
 @pytest.fixture(scope="module", params=ENCODERS)
 def fitted(request):
-    return fit_encoder(
-        request.param, [stamps("a"), stamps("b", seed=1)], settings=SETTINGS, seed=3
-    )
+    return fit_encoder(request.param, [stamps("a"), stamps("b", seed=1)], settings=SETTINGS, seed=3)
 
 
 def test_the_signature_has_no_place_for_a_side(fitted):
