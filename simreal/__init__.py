@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from simreal.core.images import Setup as Setup
     from simreal.core.results import Comparison as Comparison
     from simreal.core.results import Estimate as Estimate
-    from simreal.pipeline.settings import RunSettings as RunSettings
     from simreal.pipeline.run import run_comparison as run_comparison
+    from simreal.pipeline.settings import RunSettings as RunSettings
 
 __version__ = "0.1.0.dev0"
 

@@ -321,8 +321,8 @@ class ImageSet:
             if bad.any():
                 first = rows.start + int(np.argwhere(bad)[0][0])
                 raise UsageError(
-                    f"{self.name}: image {str(self.ids[first])!r} has a non-finite pixel that is not "
-                    "masked; mask it or leave the image out"
+                    f"{self.name}: image {str(self.ids[first])!r} has a non-finite pixel that is "
+                    "not masked; mask it or leave the image out"
                 )
 
     def __len__(self) -> int:
