@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +67,8 @@ def command(
         click.echo(json.dumps(rows) if as_json else _planned(rows))
         return 0
     with progress_shown(quiet=as_json and not verbose) as progress:
-        run = run_comparison(
-            settings, out=out, progress=progress, command=shlex.join(["simreal", *sys.argv[1:]])
-        )
+        command_line = _command_line(given, config=config, quick=quick)
+        run = run_comparison(settings, out=out, progress=progress, command=command_line)
     if as_json:
         click.echo((run.folder / "results.json").read_text(encoding="utf-8"), nl=False)
     else:
@@ -79,6 +77,18 @@ def command(
     for line in over:
         click.echo(f"simreal: {line}", err=True)
     return 7 if over else 4 if run.n_rejected else 0
+
+
+def _command_line(given: dict[str, Any], *, config: Path | None, quick: bool) -> str:
+    """Return the command that repeats the numbers: where it wrote and printed is left out."""
+    words = ["simreal", "compare"]
+    words += ["--config", str(config)] if config else []
+    words += ["--quick"] if quick else []
+    for name, value in given.items():
+        option = "--metric" if name == "metrics" else f"--{name.replace('_', '-')}"
+        for item in value if isinstance(value, tuple) else (value,):
+            words += [option, str(item)]
+    return shlex.join(words)
 
 
 def _planned(rows: list[dict[str, Any]]) -> str:
