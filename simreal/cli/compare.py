@@ -129,6 +129,6 @@ def _summary(results: Any, folder: Path, *, verbose: bool) -> str:
 
 
 def _check(row: dict[str, Any]) -> str:
-    state = {True: "inside", False: "OUTSIDE", None: "not computable"}[row["passed"]]
+    state = {True: "inside", False: "OUTSIDE", None: "no verdict"}[row["passed"]]
     value = "-" if row["value"] is None else f"{row['value']:.4g} {row['unit']}"
     return f"check: {row['name']}: {value} ({state} [{row['low_limit']}, {row['high_limit']}])"
