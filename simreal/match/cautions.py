@@ -92,7 +92,7 @@ def _geometry(sim: Party, obs: Party) -> list[str]:
     )
     swap = np.nanmean(b) > np.nanmean(a)
     mend = mending_cut(b, a) if swap else mending_cut(a, b)
-    if mend is not None:
+    if mend is not None and abs(standardised_difference(a, b)) >= BALANCED:
         low, left = mend
         cut = f"--select {'sim' if swap else 'obs'}:axis_ratio={low:g}:1"
         text += f"; {cut} mends the mean and leaves {left} of {len(a if swap else b)}"

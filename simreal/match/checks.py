@@ -223,7 +223,12 @@ def psf_checks(sim: Setup, obs: Setup) -> list[MatchCheck]:
     """Compare the PSF widths of the matched stamps."""
     if sim.psf_fwhm is None or obs.psf_fwhm is None:
         return []
-    middle = float(np.median(sim.psf_fwhm)), float(np.median(obs.psf_fwhm))
+    widths = [np.atleast_2d(fwhm).mean(1) for fwhm in (sim.psf_fwhm, obs.psf_fwhm)]
+    middle = [float(np.median(w)) for w in widths]
+    # The standard error of a median is 1.25 times that of a mean.
+    errors = [
+        1.25 * float(w.std()) / m / np.sqrt(len(w)) for w, m in zip(widths, middle, strict=True)
+    ]
     note = f"medians {middle[0]:.2f} and {middle[1]:.2f} stamp pixels"
-    limits = (1 - PSF_LIMIT, 1 + PSF_LIMIT)
-    return [limited("PSF width, sim over obs", middle[0] / middle[1], *limits, note=note)]
+    offset, error = middle[0] / middle[1] - 1, float(np.hypot(*errors))
+    return [resolved("PSF width, sim over obs", offset, PSF_LIMIT, error, unit="", note=note)]

@@ -4,16 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simreal.core.arrays import Float32Array, IntArray
+from simreal.core.arrays import Float32Array, Float64Array, IntArray
 from simreal.match.frame import CommonFrame
 from simreal.match.job import Job
 from simreal.match.noise import CLEARANCE, sky_patch
 from simreal.match.pixels import remove_background, requantise, resample
-from simreal.match.psf import convolve, missing_width
+from simreal.match.psf import REACH, convolve, missing_width
 from simreal.match.sides import Donors, Party
 from simreal.match.texture import NoiseCurve, on_sky
 
 CHUNK = 32
+#: The PSF is applied on a grid at least this much finer than the stamp's pixels.
+PIXELS_PER_STAMP_PIXEL = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,14 +79,65 @@ def render_idealised(
     repeats = repeat_number(donors.pick)
     rng = job.rng("texture")
     for rows, block in party.images.chunks(CHUNK):
-        smooth = convolve(remove_background(block), fwhm[rows])
-        light = on_frame(smooth, party, rows, frame=frame, job=job)
+        light = _seen_light(remove_background(block), party, rows, fwhm=fwhm, frame=frame, job=job)
         sky = draw_sky(donors.party, donors.pick[rows], frame, job, repeats=repeats[rows])
         stamps.append(requantise(on_sky(light, sky, curve, rng), quality=quality))
         skies.append(requantise(sky, quality=quality))
         job.report(f"match {party.side}", rows.stop, len(party))
     # The light once and the sky once; the PSF multiplies a spectrum and moves no pixel.
     return Rendered(stamps=np.concatenate(stamps), sky=np.concatenate(skies), interpolations=1)
+
+
+def _seen_light(
+    block: Float32Array,
+    party: Party,
+    rows: slice,
+    *,
+    fwhm: Float64Array,
+    frame: CommonFrame,
+    job: Job,
+) -> Float32Array:
+    """Return light through the PSF and on the frame.
+
+    Where a stamp's pixels are finer than the image's, the image's square pixels are divided
+    before the PSF is applied: afterwards they would stay visible as squares, which no
+    telescope's image shows.
+    """
+    width = frame.width / job.scale(party)[rows]
+    parts = np.ceil(PIXELS_PER_STAMP_PIXEL * job.recipe.stamp / width).astype(np.int64)
+    light = on_frame(convolve(block, fwhm[rows]), party, rows, frame=frame, job=job)
+    measured = party.measured
+    for k in np.flatnonzero(parts > 1):
+        x, y = float(measured.x[rows][k]), float(measured.y[rows][k])
+        light[k] = _divided(block[k], (x, y), width[k], int(parts[k]), fwhm[rows][k], job)
+    return light
+
+
+def _divided(
+    image: Float32Array,
+    centre: tuple[float, float],
+    width: float,
+    parts: int,
+    fwhm: float,
+    job: Job,
+) -> Float32Array:
+    """Return one image on its frame by way of a grid of `parts` by `parts` finer pixels."""
+    reach = width / 2 + REACH * fwhm + 1
+    spans = []
+    for middle, side in ((centre[1], image.shape[-2]), (centre[0], image.shape[-1])):
+        spans.append(slice(max(int(middle - reach), 0), min(int(middle + reach) + 2, side)))
+    part = image[:, spans[0], spans[1]].repeat(parts, axis=-2).repeat(parts, axis=-1)
+    smooth = convolve(part[None], np.array([fwhm * parts]))
+    x, y = ((c - s.start + 0.5) * parts - 0.5 for c, s in zip(centre, spans[::-1], strict=True))
+    return np.asarray(
+        resample(
+            smooth,
+            x=np.array([x]),
+            y=np.array([y]),
+            width=np.array([width * parts]),
+            n_out=job.recipe.stamp,
+        )[0]
+    )
 
 
 def repeat_number(pick: IntArray) -> IntArray:

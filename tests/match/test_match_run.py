@@ -230,3 +230,18 @@ def test_progress_is_reported(ideal, sky):
         progress=lambda label, done, total: seen.add(label),
     )  # fmt: skip
     assert {"measure sim", "measure obs", "measure on sky", "cut sky", "match sim"} <= seen
+
+
+def test_small_galaxies_show_no_squares():
+    """A compact idealised galaxy is enlarged: its pixels must not be seen on the stamp."""
+    compact = made(
+        "compact", galaxies(6, seed=3, survey=False, scale=(1.2, 1.5)), rendition="idealised"
+    )
+    sky = made("sky", galaxies(40, seed=4), psf_fwhm=np.full((40, 3), 4.0))
+    out = match_pair(compact, sky, views=(FACE_ON, SKY), recipe=Recipe(stamp=64), seed=0)
+    stamps = out.sim.images.read(slice(None)).mean(1)
+    steps = np.abs(np.diff(stamps[:, 28:36], axis=-1)).mean(1)
+    # A smooth profile's steps change slowly; squares alternate between none and all.
+    core = steps[:, 24:40]
+    roughness = np.abs(np.diff(core, axis=-1)).mean() / core.mean()
+    assert roughness < 0.6  # 0.95 without, 0.36 with the division
