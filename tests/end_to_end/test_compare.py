@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -187,3 +189,27 @@ def test_broken_files_are_listed_and_the_rest_goes_on(real_data, tmp_path):
     assert [row["id"] for row in rejected] == [first.stem]
     assert rejected[0]["code"] == "E_TRUNC"
     assert first.stem in (tmp_path / "run" / "rejected.csv").read_text()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_leaves_whole_stages_only(tmp_path, number, code):
+    cache = tmp_path / "cache"
+    run = subprocess.Popen(
+        [sys.executable, "-m", "simreal", *TOYS, "--out", str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "SIMREAL_CACHE": str(cache)},
+    )
+    with run:
+        for line in run.stderr:
+            if "read toy-sim: ..." in line:  # the survey is read, the simulation has begun
+                break
+        time.sleep(0.5)
+        run.send_signal(number)
+        rest = run.stderr.read()
+    assert run.returncode == code
+    assert "Traceback" not in rest
+    entries = [path for path in cache.glob("*/*") if path.is_dir()]
+    assert [path.parent.name for path in entries] == ["read"]
+    assert (entries[0] / "entry.json").is_file()
+    assert not (tmp_path / "run").exists()
