@@ -77,6 +77,8 @@ def sky_checks(
     """
     label = "injected sky" if injected else "sky as it came"
     note = f"{len(sim)} simulated patches against {len(obs)} of scored observed frames"
+    if injected:
+        note += " (donors are balanced against these by design)"
     frequency, numbers_sim = _sky_table(sim)
     _, numbers_obs = _sky_table(obs)
     values = _contrast(numbers_sim, numbers_obs)
