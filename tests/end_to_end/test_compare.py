@@ -194,8 +194,13 @@ def test_broken_files_are_listed_and_the_rest_goes_on(real_data, tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_whole_stages_only(tmp_path, number, code):
     cache = tmp_path / "cache"
+    # A test runner in the background ignores interrupts, and its children inherit that.
+    listening = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from simreal.cli import main; main(sys.argv[1:])"
+    )
     run = subprocess.Popen(
-        [sys.executable, "-m", "simreal", *TOYS, "--out", str(tmp_path / "run")],
+        [sys.executable, "-c", listening, *TOYS, "--out", str(tmp_path / "run")],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "SIMREAL_CACHE": str(cache)},
