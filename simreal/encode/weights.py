@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,28 @@ from simreal.core.provenance import file_digest, json_digest
 FORMAT = 1
 
 CARD, WEIGHTS = "card.json", "weights.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stored:
+    """What every built-in encoder is besides its `encode`: a card and named arrays."""
+
+    card: Mapping[str, Any]
+    weights: Mapping[str, AnyArray]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of weights and recipe."""
+        return str(self.card["digest"])
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return int(self.card["dimension"])
+
+    def save(self, folder: Path) -> None:
+        """Write weights and card into `folder`."""
+        write_weights(folder, self.card, self.weights)
 
 
 def weights_digest(recipe: Mapping[str, Any], weights: Mapping[str, AnyArray]) -> str:

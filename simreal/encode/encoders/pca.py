@@ -1,9 +1,8 @@
 """Principal components of the pixels: the linear baseline, fitted in seconds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from simreal.encode.encoder import (
     group_weights,
 )
 from simreal.encode.settings import EncoderSettings
-from simreal.encode.weights import read_card, read_weights, weights_digest, write_weights
+from simreal.encode.weights import Stored, read_card, read_weights, weights_digest
 
 META = EncoderMeta(trains=False, summary="principal components of the pooled pixels")
 
@@ -34,25 +33,13 @@ _POWER_ITERATIONS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PcaEncoder:
+class PcaEncoder(Stored):
     """Projection on the principal axes of the pooled pixels.
 
     ``weights`` holds ``mean (band * y * x,)`` and ``components (dimension, band * y * x)``.
     """
 
-    card: Mapping[str, Any]
-    weights: Mapping[str, AnyArray]
     name: str = "pca"
-
-    @property
-    def digest(self) -> str:
-        """sha256 of weights and recipe."""
-        return str(self.card["digest"])
-
-    @property
-    def dimension(self) -> int:
-        """Length of a vector."""
-        return int(self.weights["components"].shape[0])
 
     def encode(self, source: ImageSource) -> Float32Array:
         """Return one vector per image, float32 ``(n, dimension)``."""
@@ -63,10 +50,6 @@ class PcaEncoder:
         for rows, pixels in _blocks(source):
             vectors[rows] = (pixels - mean) @ axes
         return vectors
-
-    def save(self, folder: Path) -> None:
-        """Write weights and card into `folder`."""
-        write_weights(folder, self.card, self.weights)
 
 
 def fit(

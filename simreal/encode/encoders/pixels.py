@@ -1,9 +1,7 @@
 """Area-averaged pixels: the baseline that learns nothing."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +9,7 @@ from simreal.core.arrays import AnyArray, Float32Array, Float64Array, IntArray
 from simreal.core.images import ImageSource
 from simreal.encode.encoder import EncoderMeta, Progress, check_images
 from simreal.encode.settings import EncoderSettings
-from simreal.encode.weights import read_card, read_weights, weights_digest, write_weights
+from simreal.encode.weights import Stored, read_card, read_weights, weights_digest
 
 META = EncoderMeta(trains=False, summary="area-averaged pixels, nothing fitted")
 
@@ -22,25 +20,13 @@ _BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PixelEncoder:
+class PixelEncoder(Stored):
     """Every band averaged over the cells of a coarse grid.
 
     ``weights`` holds the area matrices ``down (side, y)`` and ``across (side, x)``.
     """
 
-    card: Mapping[str, Any]
-    weights: Mapping[str, AnyArray]
     name: str = "pixels"
-
-    @property
-    def digest(self) -> str:
-        """sha256 of weights and recipe."""
-        return str(self.card["digest"])
-
-    @property
-    def dimension(self) -> int:
-        """Length of a vector."""
-        return int(self.card["dimension"])
 
     def encode(self, source: ImageSource) -> Float32Array:
         """Return one vector per image, float32 ``(n, dimension)``."""
@@ -52,10 +38,6 @@ class PixelEncoder:
             cells = self.weights["down"] @ source.read(rows) @ self.weights["across"].T
             vectors[rows] = cells.reshape(rows.stop - rows.start, -1)
         return vectors
-
-    def save(self, folder: Path) -> None:
-        """Write weights and card into `folder`."""
-        write_weights(folder, self.card, self.weights)
 
 
 def fit(

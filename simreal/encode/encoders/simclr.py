@@ -1,6 +1,5 @@
 """SimCLR: a contrastive network trained on both sides at once, told of neither."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from simreal.encode.encoder import (
 )
 from simreal.encode.settings import EncoderSettings
 from simreal.encode.train import choose_device, runtime, train
-from simreal.encode.weights import read_card, read_weights, weights_digest, write_weights
+from simreal.encode.weights import Stored, read_card, read_weights, weights_digest
 
 META = EncoderMeta(trains=True, summary="contrastive network trained on the pooled images")
 
@@ -35,26 +34,14 @@ _BATCH = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SimclrEncoder:
+class SimclrEncoder(Stored):
     """Features of the trained network; the projector of the training is gone.
 
     ``settings`` says where it runs and changes no vector beyond rounding.
     """
 
-    card: Mapping[str, Any]
-    weights: Mapping[str, AnyArray]
     settings: EncoderSettings
     name: str = "simclr"
-
-    @property
-    def digest(self) -> str:
-        """sha256 of weights and recipe."""
-        return str(self.card["digest"])
-
-    @property
-    def dimension(self) -> int:
-        """Length of a vector."""
-        return int(self.card["dimension"])
 
     def encode(self, source: ImageSource, *, batch: int = _BATCH) -> Float32Array:
         """Return one vector per image, float32 ``(n, dimension)``, whatever the `batch`."""
@@ -69,10 +56,6 @@ class SimclrEncoder:
                 images = images.contiguous(memory_format=torch.channels_last)
                 vectors[rows] = network(images).cpu().numpy()
         return vectors
-
-    def save(self, folder: Path) -> None:
-        """Write weights and card into `folder`."""
-        write_weights(folder, self.card, self.weights)
 
 
 def fit(
