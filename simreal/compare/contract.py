@@ -12,9 +12,11 @@ floor, interval) is written once, in `simreal.compare.inference`. A module may a
 
 ``fit(pooled, *, rng) -> Fitted``
     what is fixed once per comparison from the anonymous pool (projections, bandwidths,
-    regions) and a fast evaluation of many assignments of the same points at once.
+    regions) and a fast evaluation of many assignments of the same points at once. It may
+    raise `NotComputableError`: the metric is then null, with that reason.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -48,6 +50,14 @@ class MetricMeta:
         expectation at this n for plug-in ones.
     cost : {"fast", "heavy"}
         Fast metrics use all of n, heavy ones a stated subsample.
+    on_request : bool
+        Left out where all metrics are asked for: too slow for everyday use.
+    tail : {"upper", "lower", "both"}
+        Where populations that differ are found: at larger values, at smaller ones, or at both.
+    groups_per_dimension : float
+        Fewer groups per side than this many times the dimension are refused.
+    wanted_groups_per_dimension : float
+        Fewer than this many times the dimension are noted.
     needs_equal_n : bool
         Whether values at different n are not comparable.
     bounds : tuple
@@ -61,17 +71,33 @@ class MetricMeta:
     minimum_groups: int
     estimand: Literal["population value", "expectation at this n"]
     cost: Literal["fast", "heavy"] = "fast"
+    on_request: bool = False
+    tail: Literal["upper", "lower", "both"] = "upper"
+    groups_per_dimension: float = 0.0
+    wanted_groups_per_dimension: float = 0.0
     needs_equal_n: bool = True
     bounds: tuple[float, float] = (-np.inf, np.inf)
     unit: str = ""
     citation: str = ""
 
+    def smallest_n(self, dimension: int) -> int:
+        """Return the fewest groups per side the metric is computed for.
+
+        Examples
+        --------
+        >>> MetricMeta(summary="s", zero_point="0", minimum_groups=10,
+        ...            estimand="population value", groups_per_dimension=2).smallest_n(32)
+        64
+        """
+        return max(self.minimum_groups, math.ceil(self.groups_per_dimension * dimension))
+
 
 class Fitted(Protocol):
     """A metric whose free choices were fixed from the anonymous pool.
 
-    It may also have ``components(points, sim, obs) -> (B, L)``, several statistics that the
-    test aggregates (see `simreal.compare.inference.aggregate`), and a ``note``.
+    It may also have ``components(points, sim, obs) -> (B, L)``, one or several statistics that
+    are tested in place of the value (see `simreal.compare.inference.aggregate`), ``held_out``
+    (see `HeldOut`), and a ``note``.
     """
 
     def values(self, points: Float32Array, sim: BoolArray, obs: BoolArray) -> Float64Array:
@@ -85,6 +111,29 @@ class Laddered(Protocol):
 
     def components(self, points: Float32Array, sim: BoolArray, obs: BoolArray) -> Float64Array:
         """Return the statistics for every assignment ``(B, L)``."""
+        ...
+
+
+@runtime_checkable
+class HeldOut(Protocol):
+    """A fitted metric that learns from labels, and may be tested only where it did not."""
+
+    def held_out(self, points: Float32Array, is_sim: BoolArray) -> tuple[Fitted, BoolArray]:
+        """Learn from the labels of half the points of each side.
+
+        Parameters
+        ----------
+        points : array (n, d)
+        is_sim : array of bool (n,)
+
+        Returns
+        -------
+        fixed : Fitted
+            What was learned; it learns nothing more from the labels it is then given.
+        mask : array of bool (n,)
+            The points that were not used. It follows from `is_sim` and the fit alone, so that
+            it is the same for every view of the same groups.
+        """
         ...
 
 

@@ -13,12 +13,20 @@ repeats objects, and a repeated object is at distance zero from itself, which sh
 widens every statistic made of pairwise distances.
 """
 
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
 import numpy as np
 
-from simreal.compare.contract import Fitted, Laddered
+from simreal.compare.contract import Fitted, HeldOut, Laddered
 from simreal.compare.sample import Sample
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 from simreal.stats.groups import permuted_labels, random_masks
+
+Tail: TypeAlias = Literal["upper", "lower", "both"]
+
+#: Statistics closer than this share of the largest are tied: float32 rounding is no difference.
+TIE = 1e-6
 
 
 def values(metric: Fitted, rounds: Float32Array, sim: BoolArray, obs: BoolArray) -> Float64Array:
@@ -27,14 +35,66 @@ def values(metric: Fitted, rounds: Float32Array, sim: BoolArray, obs: BoolArray)
     return np.asarray(per_round.mean(axis=0, dtype=np.float64))
 
 
-def statistics_of_labellings(
-    metric: Fitted, rounds: Float32Array, labels: BoolArray
+def permutation_statistics(
+    metric: Fitted,
+    sample: Sample,
+    n_permutations: int,
+    *,
+    tail: Tail = "upper",
+    rng: np.random.Generator,
 ) -> Float64Array:
-    """Return the tested statistic for every labelling of the groups ``(B,)``."""
-    if isinstance(metric, Laddered):
-        per_round = np.stack([metric.components(points, labels, ~labels) for points in rounds])
-        return aggregate(per_round.mean(axis=0, dtype=np.float64))
-    return values(metric, rounds, labels, ~labels)
+    """Return the tested statistic of the observed labelling and of its shuffles ``(B + 1,)``.
+
+    Larger is further, whatever the tail of the metric. Labels are shuffled by group, inside
+    strata where the sample has them, and for a metric that learns from labels only among the
+    groups it did not learn from.
+    """
+    if not isinstance(metric, HeldOut):
+        labels = permuted_labels(sample.is_sim, n_permutations, rng=rng, strata=sample.strata)
+        return _tested([metric] * len(sample.rounds), sample.rounds, labels, tail)
+    learned = [metric.held_out(points, sample.is_sim) for points in sample.rounds]
+    rest = learned[0][1]
+    labels = permuted_labels(
+        sample.is_sim[rest],
+        n_permutations,
+        rng=rng,
+        strata=None if sample.strata is None else sample.strata[rest],
+    )
+    return _tested([fixed for fixed, _ in learned], sample.rounds[:, rest], labels, tail)
+
+
+def _tested(
+    metrics: Sequence[Fitted], rounds: Float32Array, labels: BoolArray, tail: Tail
+) -> Float64Array:
+    """Return the tested statistic, each round under its own metric, averaged over rounds."""
+    if isinstance(metrics[0], Laddered):
+        components = [
+            metric.components(points, labels, ~labels)
+            for metric, points in zip(metrics, rounds, strict=True)
+            if isinstance(metric, Laddered)
+        ]
+        return aggregate(np.stack(components).mean(axis=0))
+    plain = [
+        metric.values(points, labels, ~labels)
+        for metric, points in zip(metrics, rounds, strict=True)
+    ]
+    return oriented(np.asarray(np.stack(plain).mean(axis=0)), tail)
+
+
+def oriented(statistics: Float64Array, tail: Tail) -> Float64Array:
+    """Return statistics for which larger is further, from those of all labellings.
+
+    For a metric whose both tails tell, the distance from the mean over all labellings, the
+    observed one among them: a symmetric function, so that the test stays exact.
+
+    Examples
+    --------
+    >>> oriented(np.array([1.0, 4.0, 4.0]), "both").tolist()
+    [2.0, 1.0, 1.0]
+    """
+    if tail == "upper":
+        return statistics
+    return -statistics if tail == "lower" else np.abs(statistics - statistics.mean())
 
 
 def aggregate(components: Float64Array) -> Float64Array:
@@ -70,16 +130,26 @@ def p_value(statistics: Float64Array) -> float:
     0.75
     """
     observed = statistics[0]
-    tolerance = 1e-6 * float(np.abs(statistics).max())
+    tolerance = TIE * float(np.abs(statistics).max())
     return float(np.mean(statistics >= observed - tolerance))
 
 
-def permutation_p_value(
-    metric: Fitted, sample: Sample, n_permutations: int, *, rng: np.random.Generator
-) -> float:
-    """Return the p-value of the null hypothesis that both sides are one population."""
-    labels = permuted_labels(sample.is_sim, n_permutations, rng=rng)
-    return p_value(statistics_of_labellings(metric, sample.rounds, labels))
+def randomised_p_value(statistics: Float64Array, *, rng: np.random.Generator) -> float:
+    """Return the p-value with ties broken at random: uniform under the null, for calibration.
+
+    A statistic that is a count has many ties; counted against the alternative they make its test
+    safe and its p-values anything but uniform.
+
+    Examples
+    --------
+    >>> p = randomised_p_value(np.array([1.0, 1.0, 1.0]), rng=np.random.default_rng(0))
+    >>> 0 < p <= 1
+    True
+    """
+    tolerance = TIE * float(np.abs(statistics).max())
+    above = int((statistics > statistics[0] + tolerance).sum())
+    tied = int((np.abs(statistics - statistics[0]) <= tolerance).sum())
+    return float((above + tied * (1.0 - rng.random())) / len(statistics))
 
 
 def floor_values(

@@ -18,7 +18,8 @@ from simreal.compare.contract import Fitted, MetricMeta, fit_metric, metric_meta
 from simreal.compare.footing import check_footing
 from simreal.compare.inference import (
     floor_values,
-    permutation_p_value,
+    p_value,
+    permutation_statistics,
     subsample_values,
     subsampling_interval,
     values,
@@ -197,8 +198,14 @@ def _one_metric(
         estimate,
         task,
         floor=floor,
-        p_value=permutation_p_value(
-            metric, sample, task.settings.n_permutations, rng=task.stream(name, "permutations")
+        p_value=p_value(
+            permutation_statistics(
+                metric,
+                sample,
+                task.settings.n_permutations,
+                tail=meta.tail,
+                rng=task.stream(name, "permutations"),
+            )
         ),
         notes=((note,) if note else ()) + floor_notes,
     )

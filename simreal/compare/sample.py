@@ -30,11 +30,23 @@ class Sample:
     is_sim : array of bool (N,)
     obs_rounds : array (m, G, d)
         All observed groups.
+    strata : array of int (N,), optional
+        Stratum of every tested group; labels are shuffled inside strata only.
     """
 
     rounds: Float32Array
     is_sim: BoolArray
     obs_rounds: Float32Array
+    strata: IntArray | None = None
+
+    @classmethod
+    def of(cls, obs: Float32Array, sim: Float32Array) -> "Sample":
+        """Return the sample of two plain sets of points ``(n, d)``, ``(m, d)``, one per group."""
+        return cls(
+            rounds=np.concatenate([sim, obs])[None],
+            is_sim=np.arange(len(sim) + len(obs)) < len(sim),
+            obs_rounds=obs[None],
+        )
 
     @property
     def n_sim(self) -> int:

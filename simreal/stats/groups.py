@@ -67,10 +67,33 @@ def choose(n_groups: int, n: int, *, rng: np.random.Generator) -> IntArray:
     return np.sort(rng.choice(n_groups, n, replace=False))
 
 
-def permuted_labels(labels: BoolArray, n: int, *, rng: np.random.Generator) -> BoolArray:
-    """Return ``(n + 1, n_groups)`` labels: the given ones first, then `n` shuffles of them."""
-    rows = np.broadcast_to(labels, (n, len(labels)))
-    return np.concatenate([labels[None], rng.permuted(rows, axis=1)])
+def permuted_labels(
+    labels: BoolArray, n: int, *, rng: np.random.Generator, strata: IntArray | None = None
+) -> BoolArray:
+    """Return ``(n + 1, n_groups)`` labels: the given ones first, then `n` shuffles of them.
+
+    Parameters
+    ----------
+    labels : array of bool (n_groups,)
+    n : int
+    rng : Generator
+    strata : array of int (n_groups,), optional
+        Labels are shuffled inside each stratum only, so that no shuffle changes how often a
+        side has a mass, a redshift or a size.
+
+    Examples
+    --------
+    >>> labels, strata = np.array([True, False, True, False]), np.array([0, 0, 1, 1])
+    >>> shuffled = permuted_labels(labels, 9, rng=np.random.default_rng(0), strata=strata)
+    >>> set(shuffled[:, :2].sum(axis=1).tolist())
+    {1}
+    """
+    shuffled = np.repeat(labels[None], n, axis=0)
+    codes = np.zeros(len(labels), dtype=np.int64) if strata is None else strata
+    for code in np.unique(codes):
+        members = np.flatnonzero(codes == code)
+        shuffled[:, members] = rng.permuted(shuffled[:, members], axis=1)
+    return np.concatenate([labels[None], shuffled])
 
 
 def random_masks(members: BoolArray, size: int, n: int, *, rng: np.random.Generator) -> BoolArray:

@@ -8,7 +8,7 @@ from simreal.compare.inference import (
     aggregate,
     floor_values,
     p_value,
-    permutation_p_value,
+    permutation_statistics,
     subsample_values,
     subsampling_interval,
     values,
@@ -54,7 +54,7 @@ def test_the_exact_permutation_distribution_of_a_small_sample():
 
     4,000 random relabellings estimate 2/20 with a standard deviation of 0.0047."""
     sample = sample_of(np.array([4, 5, 6.0]), np.array([1, 2, 3.0]))
-    p = permutation_p_value(GAP, sample, 4000, rng=np.random.default_rng(0))
+    p = p_value(permutation_statistics(GAP, sample, 4000, rng=np.random.default_rng(0)))
     assert p == pytest.approx(0.1, abs=0.02)
 
 

@@ -10,7 +10,7 @@ from simreal.compare.contract import fit_metric
 from simreal.compare.inference import (
     aggregate,
     p_value,
-    permutation_p_value,
+    permutation_statistics,
     subsampling_interval,
 )
 from simreal.compare.metrics import mmd, occupancy, sliced_wasserstein
@@ -69,7 +69,7 @@ def rejections(n_trials, sampler, *, metrics=METRICS, n_permutations=199):
         for name in metrics:
             rng = stream(trial, "null trial", name)
             metric = fit_metric(METRICS[name], sample.pooled, rng=rng)
-            p = permutation_p_value(metric, sample, n_permutations, rng=rng)
+            p = p_value(permutation_statistics(metric, sample, n_permutations, rng=rng))
             found[views, name] += p <= LEVEL
     return found
 
