@@ -58,6 +58,10 @@ class MetricMeta:
         Fewer groups per side than this many times the dimension are refused.
     wanted_groups_per_dimension : float
         Fewer than this many times the dimension are noted.
+    near_null : {"linear", "quadratic", "root"}
+        How the value grows with a small difference d of the populations: as d, as d² (unbiased
+        or plug-in statistics of pairs, divergences), or as the root of something that
+        grows as d² (Wasserstein-2). The interval follows from it.
     needs_equal_n : bool
         Whether values at different n are not comparable.
     bounds : tuple
@@ -75,6 +79,7 @@ class MetricMeta:
     tail: Literal["upper", "lower", "both"] = "upper"
     groups_per_dimension: float = 0.0
     wanted_groups_per_dimension: float = 0.0
+    near_null: Literal["linear", "quadratic", "root"] = "linear"
     needs_equal_n: bool = True
     bounds: tuple[float, float] = (-np.inf, np.inf)
     unit: str = ""

@@ -4,15 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import rbf_kernel
 
-from simreal.compare.metrics import mmd
-from simreal.compare.metrics.mmd import (
-    Mmd,
-    median_bandwidth,
-    quadratic_forms,
-    squared_distances,
-    statistic,
-    unbiased_mmd,
-)
+from simreal.compare import kernels
+from simreal.compare.kernels import gaussian, quadratic_forms, squared_distances
+from simreal.compare.metrics.mmd import Mmd, median_bandwidth, statistic, unbiased_mmd
 from simreal.stats.groups import permuted_labels, random_masks
 
 
@@ -70,7 +64,7 @@ def test_blocks_change_only_the_order_of_sums(monkeypatch):
     points = cloud(50)
     labels = permuted_labels(np.arange(50) < 25, 3, rng=np.random.default_rng(0))
     whole = unbiased_mmd(points, labels, ~labels, np.array([2.0]))
-    monkeypatch.setattr(mmd, "BLOCK", 16)
+    monkeypatch.setattr(kernels, "BLOCK", 16)
     blocked = unbiased_mmd(points, labels, ~labels, np.array([2.0]))
     np.testing.assert_allclose(blocked, whole, atol=1e-13)
 
@@ -79,7 +73,7 @@ def test_quadratic_forms_of_a_kernel_less_a_constant():
     """The constant is the same for every pair off the diagonal, which stays zero."""
     points = cloud(20)
     weights = np.random.default_rng(0).normal(size=(3, 20))
-    forms, row_sums = quadratic_forms(points, weights, np.array([1.5]))
+    forms, row_sums = quadratic_forms(points, weights, gaussian(np.array([1.5])))
     kernel = rbf_kernel(points, gamma=0.5 / 1.5**2)
     constant = ((kernel.sum(axis=1) - 1 - row_sums[0]) / 19)[0]
     expected = (kernel - constant) * (1 - np.eye(20))

@@ -10,12 +10,15 @@ from scipy.stats import wasserstein_distance
 from simreal.compare.metrics import sliced_wasserstein
 from simreal.compare.metrics.sliced_wasserstein import (
     SlicedWasserstein,
-    _coupling,
+    choice_error,
     directions,
     distance_along,
+    fit,
+    squares,
     statistic,
-    sums_of_squares,
+    whole_sets,
 )
+from simreal.compare.transport import coupling
 from simreal.stats.groups import permuted_labels
 
 for _backend in ("PYTORCH", "JAX", "CUPY", "TENSORFLOW"):
@@ -46,7 +49,7 @@ def test_it_agrees_with_pot_on_the_same_projections(n, m):
 
 @given(sizes, sizes)
 def test_the_coupling_is_a_transport_plan_in_order(n, m):
-    from_a, from_b, weight = _coupling(n, m)
+    from_a, from_b, weight = coupling(n, m)
     assert (weight > 0).all()
     mass_a = np.bincount(from_a, weights=weight, minlength=n)
     mass_b = np.bincount(from_b, weights=weight, minlength=m)
@@ -60,7 +63,7 @@ def test_the_coupling_is_a_transport_plan_in_order(n, m):
 def test_the_plan_gives_scipys_one_dimensional_distance(n, m, seed):
     rng = np.random.default_rng(seed)
     a, b = np.sort(rng.normal(size=n)), np.sort(rng.normal(size=m))
-    from_a, from_b, weight = _coupling(n, m)
+    from_a, from_b, weight = coupling(n, m)
     mine = np.abs(a[from_a] - b[from_b]) @ weight
     assert mine == pytest.approx(wasserstein_distance(a, b), rel=1e-12)
 
@@ -94,7 +97,7 @@ def test_blocks_change_only_the_order_of_a_sum(monkeypatch):
 
 
 def test_no_assignments_no_values():
-    assert sums_of_squares(np.zeros((2, 4), "f4"), *np.zeros((2, 0, 4), bool)).shape == (0,)
+    assert squares(np.zeros((2, 4), "f4"), *np.zeros((2, 0, 4), bool)).shape == (0, 2)
 
 
 @given(st.integers(0, 1000))
@@ -143,3 +146,38 @@ def test_the_statistic_repeats_with_its_generator():
     a, b = cloud(30), cloud(30, seed=1)
     first, again = (statistic(a, b, rng=np.random.default_rng(7)) for _ in range(2))
     assert first == again
+
+
+def test_directions_come_in_whole_sets_so_that_the_part_of_a_shift_is_exact():
+    """The mean of (θ·δ)² over an orthonormal set is |δ|²/d; a part of a set would miss it."""
+    obs = cloud(60, d=12)
+    sim = obs + 2 * np.eye(12)[3]
+    assert whole_sets(12) % 12 == 0
+    assert statistic(obs, sim, rng=np.random.default_rng(0)) == pytest.approx(2 / 12**0.5, rel=1e-9)
+    fitted = fit(obs.astype(np.float32), rng=np.random.default_rng(0))
+    assert len(fitted.axes) == whole_sets(12)
+
+
+@pytest.mark.parametrize("d", [4, 16])
+def test_the_error_from_the_choice_of_directions_is_what_other_choices_do(d):
+    """Against 10 choices on 16 pairs of samples. The spread of values is known to 1/√(2·15) = 18 %
+    and as well in the estimate, the errors to 6 %: 26 % together, tested at 2.3 times that."""
+    rng = np.random.default_rng(d)
+    pairs = rng.normal(size=(16, 2, 60, d))
+    table = np.array(
+        [
+            [distance_along(a, b, directions(d, whole_sets(d), rng=rng)) for _ in range(10)]
+            for a, b in pairs
+        ]
+    )
+    truth = table.std(axis=1, ddof=1).mean() / table.mean(axis=1).std(ddof=1)
+    pool = rng.normal(size=(120, d)).astype(np.float32)
+    found = choice_error(pool, directions(d, whole_sets(d), rng=rng), rng=rng)
+    assert found == pytest.approx(truth, rel=0.6)
+
+
+def test_the_note_says_the_error_and_is_silent_where_there_is_none():
+    rng = np.random.default_rng(0)
+    assert "others would move a value by 0." in fit(cloud(60).astype(np.float32), rng=rng).note
+    assert "move" not in fit(np.ones((40, 3), np.float32), rng=rng).note
+    assert np.isnan(choice_error(cloud(40), directions(6, 6, rng=rng), rng=rng))
