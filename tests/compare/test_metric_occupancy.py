@@ -4,9 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
+from scipy.stats import chi2_contingency
 
+from simreal.compare.cells import g_statistic, jensen_shannon_bits, null_bias_bits
 from simreal.compare.metrics import occupancy
-from simreal.compare.metrics.occupancy import Occupancies, jensen_shannon_bits, region_count
+from simreal.compare.metrics.occupancy import Occupancies, region_count
 from simreal.stats.clusters import assign
 from simreal.stats.groups import permuted_labels
 
@@ -53,3 +55,31 @@ def test_regions_do_not_know_the_labels():
 @given(st.integers(1, 10_000))
 def test_the_number_of_regions_grows_with_n_and_stays_bounded(n):
     assert 4 <= region_count(n) <= region_count(n + 1) <= 16
+
+
+@given(histograms, histograms)
+def test_what_is_tested_is_scipys_likelihood_ratio(p, q):
+    used = (p + q) > 0
+    table = np.stack([p, q])[:, used]
+    expected = chi2_contingency(table, lambda_="log-likelihood", correction=False).statistic
+    assert float(g_statistic(p, q)) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert float(g_statistic(p, p)) == pytest.approx(0, abs=1e-9)
+
+
+def test_for_equal_numbers_value_and_test_order_labellings_alike():
+    """G = 4 n ln 2 JS."""
+    points = np.random.default_rng(0).normal(size=(80, 3)).astype(np.float32)
+    metric = Occupancies(points[:5])
+    labels = permuted_labels(np.arange(80) < 40, 8, rng=np.random.default_rng(1))
+    tested = metric.components(points, labels, ~labels)
+    assert tested.shape == (9, 1)
+    values = metric.values(points, labels, ~labels)
+    np.testing.assert_allclose(tested[:, 0], 4 * 40 * np.log(2) * values, rtol=1e-9)
+
+
+def test_the_note_gives_the_null_bias():
+    points = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
+    metric = occupancy.fit(points, rng=np.random.default_rng(0), k=8)
+    assert null_bias_bits(8, 200, 200) == pytest.approx(0.0126, abs=5e-5)
+    assert "null bias 0.0126 bits at n = 200 per side" in metric.note
+    assert "null bias" not in Occupancies(points[:5]).note

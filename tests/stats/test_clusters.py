@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from simreal.stats import clusters
-from simreal.stats.clusters import assign, fit_centres
+from simreal.stats.clusters import assign, density_clusters, fit_centres
 
 
 def islands(sizes=(60, 30, 10), seed=0):
@@ -47,3 +47,30 @@ def test_blocks_change_nothing(monkeypatch):
     whole = assign(points, centres)
     monkeypatch.setattr(clusters, "BLOCK_ELEMENTS", 64)
     np.testing.assert_array_equal(assign(points, centres), whole)
+
+
+def test_dense_clumps_are_found_and_the_rest_is_noise():
+    points, truth = islands((60, 30, 12))
+    lone = np.array([[500.0, 0, 0], [0, 500.0, 0], [0, 0, -500.0]], dtype=np.float32)
+    labels = density_clusters(np.concatenate([points, lone]), min_cluster_size=10)
+    assert (labels[-3:] == -1).all()
+    # A clump may be seen as several, but none reaches over two islands.
+    for found in range(labels.max() + 1):
+        assert len(set(truth[labels[:-3] == found])) == 1
+    sizes = np.bincount(labels[labels >= 0])
+    assert (np.diff(sizes) <= 0).all()
+    assert sizes.min() >= 10
+
+
+def test_clumps_do_not_depend_on_the_order_of_the_points():
+    points, _ = islands((60, 30, 12), seed=3)
+    order = np.random.default_rng(1).permutation(len(points))
+    np.testing.assert_array_equal(
+        density_clusters(points, min_cluster_size=5)[order],
+        density_clusters(points[order], min_cluster_size=5),
+    )
+
+
+def test_all_noise_is_minus_one_everywhere():
+    far = (4.0 ** np.arange(30))[:, None].astype(np.float32)
+    assert (density_clusters(far, min_cluster_size=10) == -1).all()

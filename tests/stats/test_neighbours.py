@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from simreal.core.errors import NotComputableError
 from simreal.stats import neighbours
-from simreal.stats.neighbours import nearest
+from simreal.stats.neighbours import nearest, nearest_by_city_block
 
 
 def cloud(n, d=5, seed=0):
@@ -67,3 +67,27 @@ def test_too_few_others_are_refused(k):
     points, codes = cloud(5), np.array([0, 0, 1, 2, 3])
     with pytest.raises(NotComputableError, match="3 reference objects of other groups"):
         nearest(points, points, k, query_codes=codes, reference_codes=codes)
+
+
+def test_city_block_distances_are_sklearns():
+    queries, reference = cloud(40), cloud(300, seed=1)
+    theirs = NearestNeighbors(n_neighbors=4, algorithm="brute", metric="manhattan")
+    expected, _ = theirs.fit(reference.astype(float)).kneighbors(queries.astype(float))
+    np.testing.assert_allclose(nearest_by_city_block(queries, reference, 4), expected, rtol=1e-12)
+
+
+def test_city_blocks_in_pieces_and_without_the_own_group(monkeypatch):
+    points, codes = cloud(90), np.arange(90) // 3
+    whole = nearest_by_city_block(points, points, 5, query_codes=codes, reference_codes=codes)
+    full = cdist(points.astype(float), points.astype(float), "cityblock")
+    full[codes[:, None] == codes[None, :]] = np.inf
+    np.testing.assert_allclose(whole, np.sort(full, axis=1)[:, :5], rtol=1e-12)
+    monkeypatch.setattr(neighbours, "CITY_BLOCK_ELEMENTS", 500)
+    pieces = nearest_by_city_block(points, points, 5, query_codes=codes, reference_codes=codes)
+    np.testing.assert_array_equal(pieces, whole)
+
+
+def test_too_few_others_in_the_city_are_refused():
+    points, codes = cloud(5), np.array([0, 0, 1, 2, 3])
+    with pytest.raises(NotComputableError, match="3 reference objects of other groups"):
+        nearest_by_city_block(points, points, 4, query_codes=codes, reference_codes=codes)
