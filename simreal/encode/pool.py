@@ -1,6 +1,5 @@
 """One anonymous pool of images: what an encoder may know of the two sides, which is nothing."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,8 +8,7 @@ import numpy as np
 from simreal.core.arrays import BoolArray, Float32Array, IntArray, owned
 from simreal.core.errors import NotComputableError
 from simreal.core.images import ImageSet, ImageSource
-
-_BLOCK = 256
+from simreal.measure.pixel_hash import pixel_digests
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +94,7 @@ def pool_sets(sets: Sequence[ImageSet]) -> Pool:
     for other in sets[1:]:
         _check_alike(sets[0], other)
     sources = tuple(pixels_of(images) for images in sets)
-    hashes = [image for source in sources for image in _hashes(source)]
+    hashes = [image for source in sources for image in pixel_digests(source)]
     labels = [(side, group) for side, s in enumerate(sets) for group in s.groups.tolist()]
     members: dict[tuple[int, str], list[str]] = {}
     for label, image in zip(labels, hashes, strict=True):
@@ -120,12 +118,3 @@ def _check_alike(one: ImageSet, other: ImageSet) -> None:
                 f"one encoder needs images of one kind: {what} is {a} in {one.name!r} and {b} in "
                 f"{other.name!r}; match both sets with one recipe"
             )
-
-
-def _hashes(source: ImageSource) -> list[str]:
-    found: list[str] = []
-    n = source.shape[0]
-    for start in range(0, n, _BLOCK):
-        block = np.ascontiguousarray(source.read(slice(start, min(start + _BLOCK, n))), "<f4")
-        found.extend(hashlib.sha256(image.tobytes()).hexdigest() for image in block)
-    return found

@@ -36,7 +36,7 @@ def fit_encoder(
     Parameters
     ----------
     name : str
-        A built-in (``pca``, ``pixels``, ``simclr``) or an outsider's plug-in.
+        A built-in (such as ``pca``, ``simclr``, ``morphology``) or an outsider's plug-in.
     sets : sequence of ImageSet
         On one footing: same bands, same size. Their order, names and ids change nothing.
     settings : EncoderSettings
@@ -103,7 +103,7 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
 
 
 def load_encoder(folder: Path) -> Encoder:
-    """Return the encoder stored in `folder`.
+    """Return the encoder stored in `folder`, a `FrozenEncoder` if it was frozen.
 
     Raises
     ------
@@ -114,6 +114,11 @@ def load_encoder(folder: Path) -> Encoder:
     """
     folder = Path(folder)
     card: dict[str, Any] = read_card(folder)
+    if "trained_on" in card:
+        # `frozen` builds on this module.
+        from simreal.encode.frozen import load_frozen
+
+        return load_frozen(folder)
     name = card.get("encoder")
     if not isinstance(name, str):
         raise StorageError(f"{folder}: the card names no encoder; train it again")
