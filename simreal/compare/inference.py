@@ -6,24 +6,28 @@ once; a statistic is averaged over the rounds; and permutations shuffle the labe
 the same in every round. Under the null hypothesis groups are then exchangeable for equal and
 for unequal numbers of views, and the test is exact.
 
-**Interval.** Half of the groups of each side are drawn without replacement, again and again, and
-the centred spread of the statistic over these draws, with the finite-population factor, is
-the spread of the statistic itself (`subsampling_interval`). The ordinary bootstrap is not used: it
-repeats objects, and a repeated object is at distance zero from itself, which shifts and
-widens every statistic made of pairwise distances.
+**Interval.** Halves and quarters of the groups of each side are drawn without replacement,
+again and again; the spread of the statistic over these draws gives its spread at n
+(`variance_of`). The ordinary bootstrap is not used: it repeats objects, and a repeated
+object is at distance zero from itself, which shifts and widens every statistic made of
+pairwise distances.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 
-from simreal.compare.contract import Fitted, HeldOut, Laddered
+from simreal.compare.contract import Fitted, HeldOut, Laddered, MetricMeta
 from simreal.compare.sample import Sample
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
+from simreal.core.errors import NotComputableError
 from simreal.stats.groups import permuted_labels, random_masks
 
 Tail: TypeAlias = Literal["upper", "lower", "both"]
+NearNull: TypeAlias = Literal["linear", "quadratic", "root"]
 
 #: Statistics closer than this share of the largest are tied: float32 rounding is no difference.
 TIE = 1e-6
@@ -153,54 +157,202 @@ def randomised_p_value(statistics: Float64Array, *, rng: np.random.Generator) ->
 
 
 def floor_values(
-    metric: Fitted, obs_rounds: Float32Array, n: int, n_splits: int, *, rng: np.random.Generator
+    metric: Fitted, sample: Sample, n: int, n_splits: int, *, rng: np.random.Generator
 ) -> Float64Array:
     """Return the metric between random disjoint sets of `n` observed groups ``(n_splits,)``.
 
-    The metric is the one fitted to the comparison: same projections, bandwidths, regions.
+    The metric is the one fitted to the comparison: same projections, bandwidths, regions. With
+    strata the sets are drawn like the tested sample, stratum by stratum.
     """
-    n_groups = obs_rounds.shape[1]
-    either = random_masks(np.ones(n_groups, dtype=np.bool_), 2 * n, n_splits, rng=rng)
-    first = np.concatenate([random_masks(one, n, 1, rng=rng) for one in either])
-    return values(metric, obs_rounds, first, either & ~first)
+    first, second = floor_masks(sample, n, n_splits, rng=rng)
+    return values(metric, sample.obs_rounds, first, second)
 
 
-def subsample_values(
-    metric: Fitted, sample: Sample, n_subsamples: int, *, rng: np.random.Generator
-) -> Float64Array:
-    """Return the metric between random halves of the groups of each side."""
-    sim = random_masks(sample.is_sim, sample.n_sim // 2, n_subsamples, rng=rng)
-    obs = random_masks(~sample.is_sim, sample.n_obs // 2, n_subsamples, rng=rng)
-    return values(metric, sample.rounds, sim, obs)
+def floor_masks(
+    sample: Sample, n: int, n_splits: int, *, rng: np.random.Generator
+) -> tuple[BoolArray, BoolArray]:
+    """Return masks ``(n_splits, G)`` of disjoint sets of `n` observed groups each."""
+    n_groups = sample.obs_rounds.shape[1]
+    if sample.strata is None or sample.obs_strata is None:
+        quotas = [(np.ones(n_groups, dtype=np.bool_), n)]
+    else:
+        tested = sample.strata[~sample.is_sim]
+        share = np.bincount(tested) * n // len(tested)
+        quotas = [(sample.obs_strata == code, int(q)) for code, q in enumerate(share) if q]
+    either = np.zeros((n_splits, n_groups), dtype=np.bool_)
+    first = either.copy()
+    for members, quota in quotas:
+        drawn = random_masks(members, 2 * quota, n_splits, rng=rng)
+        either |= drawn
+        first |= np.concatenate([random_masks(one, quota, 1, rng=rng) for one in drawn])
+    return first, either & ~first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Subsampled:
+    """A statistic on random halves and random quarters of the groups of each side.
+
+    Parameters
+    ----------
+    half, quarter : array (S,)
+        Values on ``n // 2`` and ``n // 4`` groups a side.
+    n : int
+        Groups a side that the subsamples were drawn from.
+    """
+
+    half: Float64Array
+    quarter: Float64Array
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SubsampleMasks:
+    """Which groups the parts of a sample hold: masks ``(S, N)`` for one in 2 and one in 4."""
+
+    sim: Mapping[int, BoolArray]
+    obs: Mapping[int, BoolArray]
+
+
+def subsample_masks(
+    is_sim: BoolArray, n_subsamples: int, *, rng: np.random.Generator
+) -> SubsampleMasks:
+    """Return random halves and quarters of the groups of each side, without replacement."""
+
+    def parts(side: BoolArray) -> dict[int, BoolArray]:
+        size = int(side.sum())
+        return {
+            part: random_masks(side, max(1, size // part), n_subsamples, rng=rng) for part in (2, 4)
+        }
+
+    return SubsampleMasks(sim=parts(is_sim), obs=parts(~is_sim))
+
+
+def subsample_values(metric: Fitted, sample: Sample, masks: SubsampleMasks) -> Subsampled:
+    """Return the metric on halves and quarters of the groups of each side."""
+    half, quarter = (
+        values(metric, sample.rounds, masks.sim[part], masks.obs[part]) for part in (2, 4)
+    )
+    return Subsampled(half=half, quarter=quarter, n=sample.n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variance:
+    """The variance of a statistic at n, in its two parts.
+
+    Parameters
+    ----------
+    linear : float
+        Of the part that is a mean over groups; it vanishes at the null for statistics of pairs.
+    quadratic : float
+        Of the part that is quadratic in the groups; it stays.
+    """
+
+    linear: float
+    quadratic: float
+
+    @property
+    def standard_error(self) -> float:
+        """Root of the sum."""
+        return math.sqrt(self.linear + self.quadratic)
+
+
+def variance_of(subsampled: Subsampled) -> Variance:
+    """Return the variance of a statistic at n from its values on halves and quarters.
+
+    The statistics of pairs have a part that is a mean over groups, with variance A/n, and a part
+    that is quadratic in them, with variance V/n². Over b groups drawn without replacement from
+    the n at hand the variance is A(1/b - 1/n) + V(1/b² - 1/n²) (delete-d jackknife: Shao and Wu
+    1989, Ann. Statist. 17, 1176; subsampling: Politis and Romano 1994, Ann. Statist. 22, 2031).
+    Two sizes b tell the two parts apart. One size alone cannot: taken as all linear it is too
+    wide by the root of 3 near the null, where only the quadratic part is left. Neither part is
+    below zero.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> linear = Subsampled(half=rng.normal(size=9999), quarter=rng.normal(size=9999) * 3**0.5, n=8)
+    >>> round(variance_of(linear).standard_error, 1)
+    1.0
+    """
+    n, half, quarter = subsampled.n, subsampled.n // 2, subsampled.n // 4
+    if quarter < 1:
+        raise NotComputableError(f"an interval needs 4 groups a side or more, got {n}")
+    design = np.array([[1 / size - 1 / n, 1 / size**2 - 1 / n**2] for size in (half, quarter)])
+    seen = np.var([subsampled.half, subsampled.quarter], axis=1, ddof=1)
+    linear, quadratic = np.linalg.solve(design, seen).tolist()
+    if linear < 0:
+        linear, quadratic = 0.0, float(seen[0] / design[0, 1])
+    elif quadratic < 0:
+        linear, quadratic = float(seen[0] / design[0, 0]), 0.0
+    return Variance(linear=linear / n, quadratic=quadratic / n**2)
 
 
 def subsampling_interval(
-    value: float, subsampled: Float64Array, *, n: int, level: float, bounds: tuple[float, float]
+    value: float,
+    subsampled: Subsampled,
+    *,
+    level: float,
+    near_null: NearNull = "linear",
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[float, float]:
-    """Return the interval of a statistic from its values on half samples.
+    """Return the interval of a statistic from its values on parts of the sample.
 
-    For a statistic that is, to first order, a mean over n independent groups, its variance is
-    s²/n, and its variance over subsamples of b groups, drawn without replacement from the n at
-    hand, is (s²/b)(1 - b/n). So the centred values times sqrt(b / (n - b)) spread like the
-    statistic itself (delete-d jackknife: Shao and Wu 1989, Ann. Statist. 17, 1176; subsampling:
-    Politis and Romano 1994, Ann. Statist. 22, 2031). They are centred on their own mean because a
-    plug-in statistic is biased more at b than at n. Close to the null, where the first-order
-    term vanishes, the interval is too wide rather than too narrow.
+    The value plus and minus the normal quantile z times the standard error. The linear variance of
+    a quadratic statistic grows in proportion to the statistic itself, so a sample that reads
+    low also looks precise, and a symmetric interval misses a larger truth too often. Its upper
+    end u is therefore where ``u - value = z * sqrt(quadratic + linear * u / value)`` (a score
+    interval: Wilson 1927, J. Am. Statist. Assoc. 22, 209). A root is squared first.
 
     Parameters
     ----------
     value : float
-    subsampled : array
-        Values at ``b = n // 2``.
-    n : int
-        Groups of the smaller side.
+    subsampled : Subsampled
     level : float
+    near_null : {"linear", "quadratic", "root"}
+        See `MetricMeta`.
     bounds : tuple
         The smallest and largest value the statistic can take.
     """
-    b = n // 2
-    spread = (subsampled - subsampled.mean()) * np.sqrt(b / (n - b))
-    tail = (1 - level) / 2
-    below, above = np.quantile(spread, [tail, 1 - tail])
-    low, high = np.clip([value - above, value - below], *bounds)
-    return min(float(low), value), max(float(high), value)
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + level) / 2))
+    if near_null == "root":
+        squared = Subsampled(half=subsampled.half**2, quarter=subsampled.quarter**2, n=subsampled.n)
+        ends = _quadratic_ends(value**2, variance_of(squared), z)
+        low, high = (math.sqrt(max(end, 0.0)) for end in ends)
+    elif near_null == "quadratic":
+        low, high = _quadratic_ends(value, variance_of(subsampled), z)
+    else:
+        width = z * variance_of(subsampled).standard_error
+        low, high = value - width, value + width
+    low, high = np.clip([low, high], *bounds).tolist()
+    return min(low, value), max(high, value)
+
+
+def _quadratic_ends(value: float, variance: Variance, z: float) -> tuple[float, float]:
+    # For a quadratic form in Gaussian variables the linear variance is at most 4 sqrt(V / 2)
+    # times the value, V the quadratic variance; what noise adds beyond that is cut.
+    most = 2 * z**2 * math.sqrt(variance.quadratic / 2)
+    shift = min(z**2 * variance.linear / (2 * value), most) if value > 0 else 0.0
+    width = z * variance.standard_error
+    return value - width, value + shift + math.hypot(width, shift)
+
+
+def interval_of(
+    metric: Fitted,
+    meta: MetricMeta,
+    sample: Sample,
+    *,
+    n_subsamples: int,
+    level: float,
+    rng: np.random.Generator,
+) -> tuple[float, float, float]:
+    """Return the value of a metric on the sample and the ends of its interval."""
+    labels = sample.is_sim[None]
+    value = float(values(metric, sample.rounds, labels, ~labels)[0])
+    masks = subsample_masks(sample.is_sim, n_subsamples, rng=rng)
+    subsampled = subsample_values(metric, sample, masks)
+    low, high = subsampling_interval(
+        value, subsampled, level=level, near_null=meta.near_null, bounds=meta.bounds
+    )
+    return value, low, high

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simreal.core.arrays import Float32Array, StrArray, owned
-from simreal.core.errors import UsageError
+from simreal.core.errors import NothingUsableError, UsageError
 from simreal.core.images import Sampling, Setup, check_rows
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ class Embedding:
     Raises
     ------
     UsageError
-        If lengths disagree, ids repeat or a vector is not finite.
+        If lengths disagree or ids repeat.
+    NothingUsableError
+        If a vector is not finite: the first such image is named.
     """
 
     name: str
@@ -69,7 +71,7 @@ class Embedding:
         )
         bad = ~np.isfinite(self.vectors).all(axis=1)
         if bad.any():
-            raise UsageError(
+            raise NothingUsableError(
                 f"{self.name}: the vector of {str(self.ids[np.argmax(bad)])!r} is not finite "
                 f"({int(bad.sum())} in all); look at that image and at the encoder"
             )

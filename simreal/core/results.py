@@ -75,11 +75,52 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detectable:
+    """What a comparison of this size could have seen.
+
+    Parameters
+    ----------
+    shift : float
+        Shift of one whole side, in pooled standard deviations along a random direction.
+    power : float
+        How often a shift of this size is seen.
+    level : float
+        Level of the test.
+    n : int
+        Groups per side the shift holds for.
+    measured_at_n : int
+        Groups per side it was measured at; scaled by the root of n where they differ.
+    """
+
+    shift: float
+    power: float
+    level: float
+    n: int
+    measured_at_n: int
+
+    @property
+    def sentence(self) -> str:
+        """The statement in words.
+
+        Examples
+        --------
+        >>> found = Detectable(shift=0.31, power=0.8, level=0.05, n=302, measured_at_n=302)
+        >>> found.sentence.startswith("with n = 302 a side a shift of 0.31 pooled")
+        True
+        """
+        return (
+            f"with n = {self.n} a side a shift of {self.shift:.2g} pooled standard deviations "
+            f"would be seen {100 * self.power:.0f} % of the time"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Comparison:
     """One metric between two sets.
 
-    ``excess`` = (value - floor) / (ceiling - floor) is None until a ceiling is declared.
-    ``p_adjusted`` is None until the whole family of metrics is known.
+    ``excess`` = (value - floor) / (ceiling - floor), with its interval, is None until a ceiling
+    is declared. ``p_adjusted`` is None until the whole family of metrics is known.
+    ``detectable`` says what the comparison could have seen.
 
     Raises
     ------
@@ -91,7 +132,8 @@ class Comparison:
     estimate: Estimate
     floor: Floor | None
     ceiling: float | None = None
-    excess: float | None = None
+    excess: Estimate | None = None
+    detectable: Detectable | None = None
     p_value: float | None
     p_adjusted: float | None = None
     n_permutations: int = 0

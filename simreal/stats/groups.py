@@ -8,9 +8,10 @@ almost every true null hypothesis.
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from simreal.core.arrays import BoolArray, IntArray, StrArray
-from simreal.core.errors import UsageError
+from simreal.core.errors import NotComputableError, UsageError
 
 
 def group_rows(groups: StrArray, ids: StrArray | None = None) -> tuple[IntArray, ...]:
@@ -110,3 +111,28 @@ def random_masks(members: BoolArray, size: int, n: int, *, rng: np.random.Genera
     masks = np.zeros((n, len(members)), dtype=np.bool_)
     masks[np.arange(n)[:, None], order] = True
     return masks
+
+
+def kish_effective_size(weights: npt.ArrayLike) -> float:
+    """Return (sum w)² / sum w²: how many equally weighted objects weighted ones are worth.
+
+    Kish 1965, Survey Sampling, section 11.7.
+
+    Raises
+    ------
+    NotComputableError
+        If a weight is negative or not finite, or all are zero.
+
+    Examples
+    --------
+    >>> kish_effective_size([1, 1, 1, 1]), kish_effective_size([1, 0, 0, 0])
+    (4.0, 1.0)
+    """
+    w = np.asarray(weights, dtype=np.float64)
+    if not np.isfinite(w).all() or (w < 0).any():
+        raise NotComputableError("weights: got negative or non-finite ones, allowed are 0 or more")
+    if not w.any():
+        raise NotComputableError(
+            f"weights: all {w.size} are zero, nothing is left to compare; widen the selection"
+        )
+    return float(w.sum() ** 2 / (w**2).sum())

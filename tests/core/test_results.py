@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simreal.core.embedding import Embedding
-from simreal.core.errors import UsageError
+from simreal.core.errors import NothingUsableError, UsageError
 from simreal.core.images import Setup
 from simreal.core.results import Comparison, Estimate, Floor
 
@@ -98,7 +98,7 @@ def embedding(vectors, **changes):
 def test_an_embedding_is_finite_and_names_the_first_object_that_is_not():
     vectors = np.zeros((3, 2))
     vectors[1, 0] = np.nan
-    with pytest.raises(UsageError, match="the vector of 'g1' is not finite"):
+    with pytest.raises(NothingUsableError, match="the vector of 'g1' is not finite"):
         embedding(vectors)
 
 
