@@ -7,6 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from simreal.compare.paired import compare_paired as compare_paired
+    from simreal.compare.run import compare_embeddings as compare_embeddings
+    from simreal.compare.settings import InferenceSettings as InferenceSettings
     from simreal.core.cards import Card as Card
     from simreal.core.cards import load_card as load_card
     from simreal.core.embedding import Embedding as Embedding
@@ -26,9 +29,12 @@ _PUBLIC = {
     "Embedding": "simreal.core.embedding:Embedding",
     "Estimate": "simreal.core.results:Estimate",
     "ImageSet": "simreal.core.images:ImageSet",
+    "InferenceSettings": "simreal.compare.settings:InferenceSettings",
     "RunSettings": "simreal.pipeline.settings:RunSettings",
     "Setup": "simreal.core.images:Setup",
     "SimrealError": "simreal.core.errors:SimrealError",
+    "compare_embeddings": "simreal.compare.run:compare_embeddings",
+    "compare_paired": "simreal.compare.paired:compare_paired",
     "load_card": "simreal.core.cards:load_card",
     "run_comparison": "simreal.pipeline.run:run_comparison",
 }
@@ -39,10 +45,13 @@ __all__ = [
     "Embedding",
     "Estimate",
     "ImageSet",
+    "InferenceSettings",
     "RunSettings",
     "Setup",
     "SimrealError",
     "__version__",
+    "compare_embeddings",
+    "compare_paired",
     "load_card",
     "run_comparison",
 ]

@@ -9,12 +9,31 @@ import click
 
 from simreal.cli._show import progress_shown
 
+#: Options whose name is not that of the setting.
+_OPTIONS = {"metrics": "--metric", "check_encoders": "--check-encoder"}
+
 
 @click.command(name="compare")
 @click.option("--sim", help="Simulated collection: catalogue name, card (.toml) or folder.")
 @click.option("--obs", help="Observed collection: catalogue name, card (.toml) or folder.")
 @click.option("--encoder", help="Encoder (see 'simreal list encoders'); default simclr.")
-@click.option("--metric", "metrics", multiple=True, help="Metric; repeat for several.")
+@click.option("--mode", help="pooled (default), or frozen: fitted on observations not scored.")
+@click.option("--encoder-from", help="Folder 'encoder' of an earlier run with --mode frozen.")
+@click.option(
+    "--check-encoder",
+    "check_encoders",
+    multiple=True,
+    help="Encoder that must agree; repeat for several, 'none' for none.",
+)
+@click.option("--encoder-seeds", type=click.IntRange(min=1), help="Seeds to train with; default 1.")
+@click.option(
+    "--metric", "metrics", multiple=True, help="Metric; repeat for several; 'fast' or 'all'."
+)
+@click.option("--ceiling", help="Bad mock: pixel-permuted (default), KIND=SEVERITY or none.")
+@click.option(
+    "--strata", multiple=True, metavar="PROPERTY", help="Compare at fixed property; repeat."
+)
+@click.option("--strata-bins", type=click.IntRange(min=2), help="Quantile bins per property.")
 @click.option("--n", type=click.IntRange(min=1), help="Groups compared per side.")
 @click.option(
     "--select",
@@ -85,7 +104,7 @@ def _command_line(given: dict[str, Any], *, config: Path | None, quick: bool) ->
     words += ["--config", str(config)] if config else []
     words += ["--quick"] if quick else []
     for name, value in given.items():
-        option = "--metric" if name == "metrics" else f"--{name.replace('_', '-')}"
+        option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
         for item in value if isinstance(value, tuple) else (value,):
             words += [option, str(item)]
     return shlex.join(words)
@@ -98,7 +117,8 @@ def _planned(rows: list[dict[str, Any]]) -> str:
 def _summary(results: Any, folder: Path, *, verbose: bool) -> str:
     lines = [results["headline"], ""]
     lines.append(f"{'variant':10} {'metric':20} {'value':>10} {'95 % interval':>24} "
-                 f"{'floor (2.5-97.5 %)':>28} {'p':>8} {'Holm p':>8} {'n':>5}")  # fmt: skip
+                 f"{'floor (2.5-97.5 %)':>28} {'excess':>8} {'p':>8} {'Holm p':>8} "
+                 f"{'n':>5}")  # fmt: skip
     for row in results["comparisons"]:
         if row["value"] is None:
             lines.append(f"{row['variant']:10} {row['metric']:20} not computable: {row['reason']}")
@@ -108,11 +128,15 @@ def _summary(results: Any, folder: Path, *, verbose: bool) -> str:
         at_floor = (
             f"{floor['median']:.3g} ({floor['low']:.3g}-{floor['high']:.3g})" if floor else "none"
         )
+        excess = "-" if row["excess"] is None else f"{row['excess']:.3f}"
         lines.append(
             f"{row['variant']:10} {row['metric']:20} {row['value']:10.4g} {interval:>24} "
-            f"{at_floor:>28} {row['p_value']:8.3g} {row['p_adjusted']:8.3g} {row['n_sim']:5d}"
+            f"{at_floor:>28} {excess:>8} {row['p_value']:8.3g} {row['p_adjusted']:8.3g} "
+            f"{row['n_sim']:5d}"
         )
     lines.append("")
+    if dependent := results["robustness"]["encoder_dependent"]:
+        lines.append(f"encoders disagree on {', '.join(dependent)}: see the report")
     warnings = results["warnings"]
     shown = warnings if verbose else warnings[:3]
     lines += [f"warning: {text}" for text in shown]

@@ -37,12 +37,15 @@ def cache_folder() -> Path:
 def code_version(*packages: str) -> str:
     """Return a digest of the source of `packages` of simreal: the version of a stage.
 
+    A package such as ``"match"`` or one module such as ``"pipeline/encoding"``.
+
     A stage is made again when the code behind it changes, without a number somebody has to
     remember to raise.
     """
     sha = hashlib.sha256()
     for package in sorted(packages):
-        for path in sorted((_PACKAGE / package).rglob("*.py")):
+        module = _PACKAGE / f"{package}.py"
+        for path in [module] if module.is_file() else sorted((_PACKAGE / package).rglob("*.py")):
             sha.update(path.relative_to(_PACKAGE).as_posix().encode())
             sha.update(path.read_bytes())
     return sha.hexdigest()

@@ -101,7 +101,7 @@ def comparing(
         "n": compared.n,
         "occupancy": occupancy,
         "map": {"explained_variance": plain(projected.explained_variance)},
-        "objects": _objects(realistic, sim, obs),
+        "objects": _objects(realistic, sim, obs) | _scores(compared, sim, obs),
     }
 
 
@@ -119,7 +119,8 @@ def _comparison(row: Comparison) -> dict[str, Any]:
         "estimand": estimate.estimand,
         "floor": None if floor is None else plain(floor),
         "ceiling": row.ceiling,
-        "excess": row.excess,
+        **_excess(row),
+        "detectable": None if row.detectable is None else plain(row.detectable),
         "p_value": row.p_value,
         "p_adjusted": row.p_adjusted,
         "n_permutations": row.n_permutations,
@@ -128,6 +129,52 @@ def _comparison(row: Comparison) -> dict[str, Any]:
         "reason": estimate.reason,
         "notes": list(row.notes),
     }
+
+
+def _excess(row: Comparison) -> dict[str, Any]:
+    """Return the excess with its interval, or why there is none."""
+    if row.excess is None:
+        return {"excess": None, "excess_low": None, "excess_high": None, "excess_reason": None}
+    return {
+        "excess": row.excess.value,
+        "excess_low": row.excess.low,
+        "excess_high": row.excess.high,
+        "excess_reason": row.excess.reason,
+    }
+
+
+def _scores(compared: "Compared", sim: Embedding, obs: Embedding) -> dict[str, Any]:
+    """Return both scores per object, both ways: no counterpart, and made too often or rarely."""
+    if compared.scores is None:
+        return {"scores": None, "scores_reason": compared.scores_reason}
+    found = {}
+    for side, embedding in (("sim", sim), ("obs", obs)):
+        scores = compared.scores[side]
+        off, ratio = scores.off_support, scores.density_ratio
+        found[side] = {
+            "off_support": {
+                "fraction": off.fraction,
+                "found": off.found,
+                "level": off.level,
+                "smallest_p": off.smallest_p,
+                "n_reference": off.n_reference,
+                "n_calibration": off.n_calibration,
+                "k": off.k,
+                "note": off.note,
+            },
+            "density_ratio": {
+                "fraction": ratio.fraction,
+                "factor": ratio.factor,
+                "n_each": ratio.n_each,
+                "k": ratio.k,
+                "note": ratio.note,
+            },
+            "ids": embedding.ids.tolist(),
+            "p_value": plain(off.p_value),
+            "p_adjusted": plain(off.p_adjusted),
+            "log2_density_ratio": plain(ratio.log2_ratio),
+        }
+    return {"scores": found, "scores_reason": None}
 
 
 def _named(metric: str) -> dict[str, str]:

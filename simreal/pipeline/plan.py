@@ -4,6 +4,7 @@ All keys follow from the inputs and the settings, so a dry run can say what is c
 before anything is made.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,12 +17,22 @@ from simreal.pipeline.cache import StageCache, cache_folder, stage_key
 from simreal.pipeline.settings import RunSettings
 
 if TYPE_CHECKING:
-    from simreal.compare.run import InferenceSettings
+    from simreal.compare.settings import InferenceSettings
     from simreal.encode.settings import EncoderSettings
     from simreal.match.recipe import Recipe
 
 #: The score leads with luminance: the colours of a composite hang on its display mapping.
 VARIANTS = ("luminance", "colour")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Another encoder, or another seed of the same, under which the lead variant is compared."""
+
+    encoder: str
+    seed: int
+    embed_key: str
+    compare_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,6 +50,8 @@ class Plan:
     read_keys : mapping of "sim", "obs" to str
     match_key : str
     embed_keys, compare_keys : mapping of variant to str
+    checks : tuple of Check
+        What the result must not hang on.
     """
 
     settings: RunSettings
@@ -52,6 +65,7 @@ class Plan:
     match_key: str
     embed_keys: Mapping[str, str]
     compare_keys: Mapping[str, str]
+    checks: tuple[Check, ...]
 
 
 def make_plan(settings: RunSettings) -> Plan:
@@ -62,12 +76,14 @@ def make_plan(settings: RunSettings) -> Plan:
     UsageError
         If a catalogue, card, encoder, metric or cut is unknown, or the tracks differ.
     """
-    from simreal.compare.run import InferenceSettings
+    from simreal.compare.settings import InferenceSettings
     from simreal.data.ingest import card_for, fingerprint
     from simreal.encode.settings import EncoderSettings
     from simreal.match.recipe import Cut, Recipe
 
-    load("simreal.encode.encoders", "simreal.encoders", settings.encoder)
+    for name in (settings.encoder, *settings.check_encoders):
+        load("simreal.encode.encoders", "simreal.encoders", name)
+    _check_scoring(settings)
     for metric in settings.metrics:
         load("simreal.compare.metrics", "simreal.metrics", metric)
     sim_card = card_for(settings.sim, role="simulated")
@@ -84,7 +100,10 @@ def make_plan(settings: RunSettings) -> Plan:
     if settings.image_passes is not None:
         encoder = replace(encoder, image_passes=settings.image_passes)
     inference = InferenceSettings(
-        n_permutations=settings.permutations, n_floor_splits=settings.floor_splits
+        n_permutations=settings.permutations,
+        n_floor_splits=settings.floor_splits,
+        strata=settings.strata,
+        strata_bins=settings.strata_bins,
     )
     read_keys = {
         side: stage_key("read", code=("data",), source=fingerprint(card, seed=settings.seed))
@@ -98,31 +117,52 @@ def make_plan(settings: RunSettings) -> Plan:
         recipe=recipe,
         seed=settings.seed,
     )
-    embed_keys = {
-        variant: stage_key(
+
+    def embed_key(variant: str, name: str, seed: int) -> str:
+        return stage_key(
             "embed",
-            code=("encode", "stats", "match"),
+            code=("encode", "measure", "stats", "match", "pipeline/encoding", "pipeline/run"),
             match=match_key,
             variant=variant,
-            encoder=settings.encoder,
+            encoder=name,
             settings=encoder,
             seed=settings.seed,
+            encoder_seed=seed,
+            mode=settings.mode,
+            stored=_stored_digest(settings, variant),
+            ceiling=settings.ceiling,
         )
-        for variant in VARIANTS
-    }
-    compare_keys = {
-        variant: stage_key(
+
+    def compare_key(embedding: str, inference: "InferenceSettings") -> str:
+        return stage_key(
             "compare",
-            code=("compare", "explain", "stats", "pipeline"),
-            embedding=key,
+            code=("compare", "explain", "stats", "pipeline/fragments", "pipeline/run"),
+            embedding=embedding,
             metrics=settings.metrics,
             inference=inference,
             allow=settings.allow,
             seed=settings.seed,
-            n=settings.n,
         )
-        for variant, key in embed_keys.items()
+
+    embed_keys = {
+        variant: embed_key(variant, settings.encoder, settings.seed) for variant in VARIANTS
     }
+    compare_keys = {variant: compare_key(key, inference) for variant, key in embed_keys.items()}
+    others = [(settings.encoder, settings.seed + i) for i in range(1, settings.encoder_seeds)]
+    others += [
+        (name, settings.seed) for name in settings.check_encoders if name != settings.encoder
+    ]
+    checks = []
+    for name, seed in others:
+        key = embed_key(VARIANTS[0], name, seed)
+        checks.append(
+            Check(
+                encoder=name,
+                seed=seed,
+                embed_key=key,
+                compare_key=compare_key(key, replace(inference, power=False)),
+            )
+        )
     return Plan(
         settings=settings,
         sim_card=sim_card,
@@ -135,7 +175,34 @@ def make_plan(settings: RunSettings) -> Plan:
         match_key=match_key,
         embed_keys=embed_keys,
         compare_keys=compare_keys,
+        checks=tuple(checks),
     )
+
+
+def _check_scoring(settings: RunSettings) -> None:
+    """Refuse settings that contradict each other, before any work is done."""
+    from simreal.pipeline.encoding import PIXEL_PERMUTED, parse_ceiling, stored_encoder
+
+    if settings.encoder_from is not None and settings.mode != "frozen":
+        raise UsageError(
+            "encoder_from: a stored encoder is a frozen one; add --mode frozen, or leave it out"
+        )
+    if settings.encoder_seeds > 1 and settings.encoder_from is not None:
+        raise UsageError("encoder_seeds: a stored encoder has one seed; leave one of the two out")
+    for variant in VARIANTS:
+        stored_encoder(settings.encoder_from, variant)
+    if settings.ceiling not in (PIXEL_PERMUTED, "none"):
+        parse_ceiling(settings.ceiling)
+
+
+def _stored_digest(settings: RunSettings, variant: str) -> str:
+    """Return what identifies the stored encoder of a variant: the digest of its sealed card."""
+    from simreal.pipeline.encoding import stored_encoder
+
+    folder = stored_encoder(settings.encoder_from, variant)
+    if folder is None:
+        return ""
+    return hashlib.sha256((folder / "card.json").read_bytes()).hexdigest()
 
 
 def usable_cores() -> int:
@@ -166,6 +233,9 @@ def describe(plan: Plan) -> list[dict[str, Any]]:
     for variant in VARIANTS:
         tested = f"{', '.join(plan.settings.metrics)}; {plan.inference.n_permutations} permutations"
         rows.append(row(f"compare {variant}", "compare", plan.compare_keys[variant], tested))
+    for check in plan.checks:
+        name = f"check {check.encoder} {check.seed}"
+        rows.append(row(name, "compare", check.compare_key, "the leading variant again"))
     return rows
 
 

@@ -1,12 +1,14 @@
 """``results.json`` schema 1, put together from what the stages found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from simreal.core import provenance as machine_facts
 from simreal.core.cards import Card
 from simreal.core.images import ImageSet
 from simreal.pipeline.plan import Plan
+from simreal.pipeline.robustness import robustness
 from simreal.pipeline.settings import RunSettings
 
 SCHEMA = 1
@@ -19,15 +21,23 @@ AUDIT_NOT_RUN = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadSide:
+    """One collection as read: its images, what was quarantined, what a reader must know."""
+
+    images: ImageSet
+    rejected: list[dict[str, str]]
+    notes: list[str]
+
+
 def assemble(
     plan: Plan,
     *,
-    native: Mapping[str, ImageSet],
+    read: Mapping[str, ReadSide],
     stamps: Mapping[str, ImageSet],
-    rejected: Mapping[str, list[dict[str, str]]],
-    notes: list[str],
     match: Mapping[str, Any],
     compared: Mapping[str, Mapping[str, Any]],
+    checked: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the content of ``results.json``.
@@ -35,16 +45,15 @@ def assemble(
     Parameters
     ----------
     plan : Plan
-    native, stamps : mapping of "sim", "obs" to ImageSet
-        The images as read and as matched.
-    rejected : mapping of "sim", "obs" to list of dict
-        The quarantine lists.
-    notes : list of str
-        What reading the collections found worth saying.
+    read : mapping of "sim", "obs" to ReadSide
+    stamps : mapping of "sim", "obs" to ImageSet
+        The images as matched.
     match : mapping
         From `fragments.matching`.
     compared : mapping
         `fragments.comparing` of each variant, the leading one first.
+    checked : sequence of mapping
+        The leading variant under other encoders and other seeds.
     provenance : mapping
         The command line and the timings of the stages.
     """
@@ -60,8 +69,8 @@ def assemble(
         "track": plan.sim_card.track,
         "object_kind": plan.sim_card.object_kind,
         "null_test": plan.null_test,
-        "sim": _side(cards["sim"], native["sim"], stamps["sim"]),
-        "obs": _side(cards["obs"], native["obs"], stamps["obs"]),
+        "sim": _side(cards["sim"], read["sim"].images, stamps["sim"]),
+        "obs": _side(cards["obs"], read["obs"].images, stamps["obs"]),
         "encoder": _encoder(settings, compared, lead),
         "seed": settings.seed,
         "frame": match["frame"],
@@ -74,12 +83,19 @@ def assemble(
             "n_donors": match["n_donors"],
         },
         "audit": _audit(plan.sim_card.track, match),
+        "ceiling": _ceiling(settings, cards["obs"].name),
         "comparisons": comparisons,
+        "robustness": robustness(compared[lead], checked, variant=lead, plan=plan),
         "occupancy": _with_variant(compared[lead]["occupancy"], lead),
         "objects": _with_variant(compared[lead]["objects"], lead),
         "map": _with_variant(compared[lead]["map"], lead),
-        "warnings": [*match["warnings"], *notes],
-        "rejected": [{"side": side, **row} for side, rows in rejected.items() for row in rows],
+        "warnings": [
+            *match["warnings"],
+            *(f"{found.images.name}: {note}" for found in read.values() for note in found.notes),
+        ],
+        "rejected": [
+            {"side": side, **row} for side, found in read.items() for row in found.rejected
+        ],
         "excluded": match["excluded"],
         "provenance": {
             "versions": machine_facts.versions(),
@@ -141,7 +157,8 @@ def _encoder(
     return {
         "name": settings.encoder,
         "objective": first["card"].get("objective"),
-        "mode": "pooled",
+        "mode": settings.mode,
+        "trained_on": first["card"].get("trained_on"),
         "digest": first["digest"],
         "dimension": first["dimension"],
         "variants": {
@@ -168,6 +185,12 @@ def _audit(track: str, match: Mapping[str, Any]) -> dict[str, Any]:
         "not_run": list(AUDIT_NOT_RUN),
         "reasons": reasons,
     }
+
+
+def _ceiling(settings: RunSettings, obs: str) -> dict[str, str] | None:
+    if settings.ceiling == "none":
+        return None
+    return {"name": settings.ceiling, "made_from": f"stamps of {obs} that are not compared"}
 
 
 def _with_variant(found: Mapping[str, Any] | None, variant: str) -> dict[str, Any] | None:

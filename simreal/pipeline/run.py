@@ -18,15 +18,24 @@ import numpy as np
 
 from simreal.core.arrays import IntArray
 from simreal.core.cards import Card
+from simreal.core.embedding import Embedding
 from simreal.core.images import ImageSet
 from simreal.pipeline import fragments
 from simreal.pipeline.cache import StageCache, cache_folder
-from simreal.pipeline.plan import VARIANTS, Plan, make_plan
-from simreal.pipeline.results import assemble
+from simreal.pipeline.encoding import (
+    Stamps,
+    bad_mock,
+    fit_or_load,
+    split_stamps,
+    stored_encoder,
+)
+from simreal.pipeline.plan import VARIANTS, Check, Plan, make_plan
+from simreal.pipeline.results import ReadSide, assemble
 from simreal.pipeline.settings import RunSettings, settings_to_toml
 
 if TYPE_CHECKING:
     from simreal.compare.regions import Occupancy
+    from simreal.compare.settings import InferenceSettings
 
 Progress = Callable[[str, int, int], None]
 
@@ -73,15 +82,6 @@ class _Work:
         self.progress(name, 1, 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Side:
-    """One collection as read: its images, what was quarantined, what a reader must know."""
-
-    images: ImageSet
-    rejected: list[dict[str, str]]
-    notes: list[str]
-
-
 def run_comparison(
     settings: RunSettings,
     *,
@@ -120,27 +120,44 @@ def run_comparison(
     read = _read(work)
     native = {side: found.images for side, found in read.items()}
     matched = _match(work, native)
-    stamps = {side: _stored(matched / f"{side}.h5") for side in SIDES}
+    stamps = split_stamps(
+        {side: _stored(matched / f"{side}.h5") for side in SIDES},
+        native["obs"],
+        frozen=settings.mode == "frozen",
+        seed=settings.seed,
+    )
     match = _json(matched / "match.json")
+    residual = match["residual_differences"]
+    embedded = {variant: _embed(work, _lead(plan, variant), stamps) for variant in VARIANTS}
     compared = {
-        variant: _compare(
-            work, variant, _embed(work, variant, stamps), match["residual_differences"]
-        )
-        for variant in VARIANTS
+        variant: _compare(work, _lead(plan, variant), folder, residual)
+        for variant, folder in embedded.items()
     }
+    checked = [
+        _compare(work, task, _embed(work, task, stamps), residual)
+        for task in (_check(plan, check) for check in plan.checks)
+    ]
     results = assemble(
         plan,
-        native=native,
-        stamps=stamps,
-        rejected={side: found.rejected for side, found in read.items()},
-        notes=[f"{found.images.name}: {note}" for found in read.values() for note in found.notes],
+        read=read,
+        stamps=stamps.sides,
         match=match,
         compared={variant: _json(path / "compared.json") for variant, path in compared.items()},
+        checked=[_json(path / "compared.json") for path in checked],
         provenance={"command": command, "timings": work.seconds},
     )
     folder = out or Path("runs") / f"{plan.sim_card.name}_vs_{plan.obs_card.name}"
     with work.stage("report"):
-        _write(results, settings, folder, native=native, stamps=stamps, lead=compared[VARIANTS[0]])
+        _write(
+            results,
+            settings,
+            folder,
+            native=native,
+            stamps=stamps.sides,
+            lead=compared[VARIANTS[0]],
+        )
+        if stamps.training is not None:
+            _keep_encoders(embedded, folder / "encoder")
     # Last, and with the time the report took: a folder with results is a finished run.
     write_text(results_to_json(results), folder / "results.json")
     return Run(results=results, folder=folder, n_rejected=len(results["rejected"]))
@@ -150,7 +167,7 @@ def _silent(label: str, done: int, total: int) -> None:
     """Show no progress."""
 
 
-def _read(work: _Work) -> dict[str, _Side]:
+def _read(work: _Work) -> dict[str, ReadSide]:
     """Read both collections; one collection against itself becomes two disjoint halves."""
     from simreal.data.split import halves
 
@@ -159,13 +176,13 @@ def _read(work: _Work) -> dict[str, _Side]:
     if plan.null_test:
         first, second = halves(obs.images, seed=plan.settings.seed)
         return {
-            "sim": _Side(images=first, rejected=[], notes=[]),
+            "sim": ReadSide(images=first, rejected=[], notes=[]),
             "obs": replace(obs, images=second),
         }
     return {"sim": _ingest(work, plan.sim_card, plan.read_keys["sim"]), "obs": obs}
 
 
-def _ingest(work: _Work, card: Card, key: str) -> _Side:
+def _ingest(work: _Work, card: Card, key: str) -> ReadSide:
     from simreal.data.ingest import ingest
 
     def build(folder: Path) -> None:
@@ -178,7 +195,7 @@ def _ingest(work: _Work, card: Card, key: str) -> _Side:
 
     with work.stage(f"read {card.name}"):
         folder = work.cache.fetch("read", key, build)
-    return _Side(images=_stored(folder / "images.h5"), **_json(folder / "read.json"))
+    return ReadSide(images=_stored(folder / "images.h5"), **_json(folder / "read.json"))
 
 
 def _match(work: _Work, native: Mapping[str, ImageSet]) -> Path:
@@ -205,42 +222,94 @@ def _match(work: _Work, native: Mapping[str, ImageSet]) -> Path:
         return work.cache.fetch("match", plan.match_key, build)
 
 
-def _embed(work: _Work, variant: str, stamps: Mapping[str, ImageSet]) -> Path:
-    """Train one encoder on both sides pooled, without labels, and embed each side."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """One encoder on one variant: what it is called, and where its results are kept."""
+
+    label: str
+    variant: str
+    encoder: str
+    seed: int
+    embed_key: str
+    compare_key: str
+    inference: "InferenceSettings"
+
+
+def _lead(plan: Plan, variant: str) -> _Task:
+    return _Task(
+        label=variant,
+        variant=variant,
+        encoder=plan.settings.encoder,
+        seed=plan.settings.seed,
+        embed_key=plan.embed_keys[variant],
+        compare_key=plan.compare_keys[variant],
+        inference=plan.inference,
+    )
+
+
+def _check(plan: Plan, check: Check) -> _Task:
+    return _Task(
+        label=f"check {check.encoder} {check.seed}",
+        variant=VARIANTS[0],
+        encoder=check.encoder,
+        seed=check.seed,
+        embed_key=check.embed_key,
+        compare_key=check.compare_key,
+        inference=replace(plan.inference, power=False),
+    )
+
+
+def _embed(work: _Work, task: _Task, stamps: Stamps) -> Path:
+    """Fit one encoder, or read a frozen one back, and embed each side and the bad mock."""
     from simreal.data.store import write_embedding
-    from simreal.encode.run import embed, fit_encoder, save_encoder
+    from simreal.encode.run import embed, save_encoder
     from simreal.match.bands import luminance
 
     plan = work.plan
 
+    def seen(images: ImageSet) -> ImageSet:
+        return luminance(images) if task.variant == "luminance" else images
+
+    def labelled(label: str, done: int, total: int) -> None:
+        work.progress(f"{label} ({task.label})", done, total)
+
     def build(folder: Path) -> None:
-        seen = {
-            side: luminance(images) if variant == "luminance" else images
-            for side, images in stamps.items()
-        }
-
-        def labelled(label: str, done: int, total: int) -> None:
-            work.progress(f"{label} ({variant})", done, total)
-
         # Checkpoints outlive an interrupted build, so that a rerun resumes the training.
-        checkpoints = work.cache.folder / "checkpoints" / plan.embed_keys[variant][:32]
-        encoder = fit_encoder(
-            plan.settings.encoder,
-            list(seen.values()),
+        checkpoints = work.cache.folder / "checkpoints" / task.embed_key[:32]
+        encoder = fit_or_load(
+            task.encoder,
+            replace(
+                stamps,
+                sim=seen(stamps.sim),
+                obs=seen(stamps.obs),
+                training=None if stamps.training is None else seen(stamps.training),
+            ),
             settings=replace(plan.encoder, checkpoints=checkpoints),
-            seed=plan.settings.seed,
+            seed=task.seed,
+            stored=stored_encoder(plan.settings.encoder_from, task.variant)
+            if task.encoder == plan.settings.encoder
+            else None,
             progress=labelled,
         )
         save_encoder(encoder, folder / "encoder")
-        for side, images in seen.items():
-            write_embedding(folder / f"{side}.h5", embed(encoder, images))
+        shown = dict(stamps.sides)
+        if plan.settings.ceiling != "none":
+            shown["ceiling"] = bad_mock(plan.settings.ceiling, stamps.obs, seed=plan.settings.seed)
+        for side, images in shown.items():
+            write_embedding(folder / f"{side}.h5", embed(encoder, seen(images)))
         shutil.rmtree(checkpoints, ignore_errors=True)
 
-    with work.stage(f"embed {variant}"):
-        return work.cache.fetch("embed", plan.embed_keys[variant], build)
+    with work.stage(f"embed {task.label}"):
+        return work.cache.fetch("embed", task.embed_key, build)
 
 
-def _compare(work: _Work, variant: str, embedded: Path, residual: list[str]) -> Path:
+def _keep_encoders(embedded: Mapping[str, Path], folder: Path) -> None:
+    """Leave the frozen encoders with the run, so that others can be scored with the same ones."""
+    for variant, path in embedded.items():
+        shutil.copytree(path / "encoder", folder / variant, dirs_exist_ok=True)
+
+
+def _compare(work: _Work, task: _Task, embedded: Path, residual: list[str]) -> Path:
     """Measure the distances, and where each side puts its objects."""
     from simreal.compare.run import compare_embeddings
     from simreal.data.store import read_embedding
@@ -255,15 +324,16 @@ def _compare(work: _Work, variant: str, embedded: Path, residual: list[str]) -> 
             obs,
             sim,
             metrics=plan.settings.metrics,
-            settings=plan.inference,
+            settings=task.inference,
             seed=plan.settings.seed,
             allow=(*plan.settings.allow, *residual),
-            variant=variant,
+            variant=task.variant,
+            ceiling=_ceiling(embedded),
         )
         projected, realistic = pca_map(obs, sim), realism(obs, sim)
         card = _json(embedded / "encoder" / "card.json")
         found = fragments.comparing(compared, projected, realistic, sim, obs, card)
-        _dump(found, folder / "compared.json")
+        _dump({**found, "seed": task.seed}, folder / "compared.json")
         region_sim, region_obs = _regions(compared.occupancy, len(sim), len(obs))
         np.savez(
             folder / "objects.npz",
@@ -273,8 +343,16 @@ def _compare(work: _Work, variant: str, embedded: Path, residual: list[str]) -> 
             region_obs=region_obs,
         )
 
-    with work.stage(f"compare {variant}"):
-        return work.cache.fetch("compare", plan.compare_keys[variant], build)
+    with work.stage(f"compare {task.label}"):
+        return work.cache.fetch("compare", task.compare_key, build)
+
+
+def _ceiling(embedded: Path) -> Embedding | None:
+    """Return the declared bad mock, if there is one."""
+    from simreal.data.store import read_embedding
+
+    path = embedded / "ceiling.h5"
+    return read_embedding(path) if path.exists() else None
 
 
 def _regions(occupancy: "Occupancy | None", n_sim: int, n_obs: int) -> tuple[IntArray, IntArray]:

@@ -32,7 +32,14 @@ class RunSettings(BaseModel):
     sim: str = Field(description="simulated collection: catalogue name, card or folder")
     obs: str = Field(description="observed collection: catalogue name, card or folder")
     encoder: str = "simclr"
+    mode: Literal["pooled", "frozen"] = "pooled"
+    encoder_from: str | None = None
+    check_encoders: tuple[str, ...] = ("morphology", "random_convolution")
+    encoder_seeds: Annotated[int, Field(ge=1, le=50)] = 1
     metrics: tuple[str, ...] = ("mmd", "occupancy", "sliced_wasserstein")
+    ceiling: str = "pixel-permuted"
+    strata: tuple[str, ...] = ()
+    strata_bins: Annotated[int, Field(ge=2)] | None = None
     n: Annotated[int, Field(ge=1)] | None = None
     select: tuple[str, ...] = ()
     frame: Literal["auto", "angular", "physical", "radius"] = "auto"
@@ -116,4 +123,39 @@ def resolve(
             f"--{missing[0]} is missing: name a catalogue ('simreal list catalogues'), a card or "
             "a folder; without images of your own, try --sim toy-sim --obs toy-survey"
         )
-    return RunSettings.checked(values, where="settings" if config is None else str(config))
+    where = "settings" if config is None else str(config)
+    settings = RunSettings.checked(values, where=where)
+    return settings.model_copy(
+        update={
+            "metrics": expand_metrics(settings.metrics),
+            "check_encoders": tuple(name for name in settings.check_encoders if name != "none"),
+        }
+    )
+
+
+def expand_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return metric names with ``all`` and ``fast`` written out.
+
+    ``all`` leaves out those that are too slow for everyday use, which are named by themselves.
+
+    Examples
+    --------
+    >>> "wasserstein" in expand_metrics(("all",)), "wasserstein" in expand_metrics(("fast",))
+    (True, False)
+    >>> expand_metrics(("mmd", "mmd"))
+    ('mmd',)
+    """
+    from simreal.compare.contract import metric_meta
+    from simreal.core.plugins import available, load
+
+    package, group = "simreal.compare.metrics", "simreal.metrics"
+    expanded: list[str] = []
+    for name in names:
+        if name not in ("all", "fast"):
+            expanded.append(name)
+            continue
+        for found in available(package, group):
+            meta = metric_meta(load(package, group, found), found)
+            if not meta.on_request and (name == "all" or meta.cost == "fast"):
+                expanded.append(found)
+    return tuple(dict.fromkeys(expanded))

@@ -284,6 +284,7 @@ def _section_names(
         ("comparisons", "Distances", True),
         ("map", "Map", plots.get("map")),
         ("regions", "Regions", results.get("occupancy")),
+        ("scores", "Two failures", (results.get("objects") or {}).get("scores")),
         ("objects", "Galaxies", any(galleries.values())),
         ("strips", "Before and after", strips),
         ("left-out", "Left out", True),

@@ -218,3 +218,60 @@ def test_a_stopped_run_leaves_whole_stages_only(tmp_path, number, code):
     assert [path.parent.name for path in entries] == ["read"]
     assert (entries[0] / "entry.json").is_file()
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def frozen_run(toy_run):
+    base, _ = toy_run
+    quick = ("--encoder", "pca", "--check-encoder", "none", "--metric", "mmd", "--mode", "frozen")
+    found = simreal(*TOYS, *quick, "--out", base / "frozen", cache=base / "cache")
+    assert found.returncode == 0, found.stderr
+    return base, quick
+
+
+def test_the_result_says_whether_it_hangs_on_the_encoder_and_what_it_could_have_seen(toy_run):
+    results = results_of(toy_run[0] / "run")
+    encoders = {one["encoder"] for one in results["robustness"]["encoders"]}
+    assert encoders == {"simclr", "morphology", "random_convolution"}
+    assert results["ceiling"]["name"] == "pixel-permuted"
+    for row in results["comparisons"]:
+        assert row["excess_low"] <= row["excess"] <= row["excess_high"]
+        assert row["detectable"] is None or row["detectable"]["n"] == row["n_sim"]
+    for side in ("sim", "obs"):
+        scores = results["objects"]["scores"][side]
+        assert len(scores["ids"]) == len(scores["p_value"]) == results[side]["n"]
+        assert min(scores["p_value"]) >= scores["off_support"]["smallest_p"]
+
+
+def test_a_frozen_encoder_scores_only_what_it_was_not_fitted_on(frozen_run):
+    base, _ = frozen_run
+    results = results_of(base / "frozen")
+    trained_on = results["encoder"]["trained_on"]
+    assert results["encoder"]["mode"] == "frozen"
+    pooled = results_of(base / "run")
+    assert trained_on["n_images"] + results["obs"]["n"] == pooled["obs"]["n"]
+    assert results["sim"]["n"] == pooled["sim"]["n"]
+
+
+def test_a_frozen_encoder_is_used_again(frozen_run):
+    base, quick = frozen_run
+    stored = ("--encoder-from", base / "frozen" / "encoder")
+    again = simreal(*TOYS, *quick, *stored, "--out", base / "again", cache=base / "cache")
+    assert again.returncode == 0, again.stderr
+    numbers = [
+        [row["value"] for row in results_of(base / name)["comparisons"]]
+        for name in ("frozen", "again")
+    ]
+    assert numbers[0] == numbers[1]
+
+
+def test_strata_compare_at_fixed_property(frozen_run):
+    base, quick = frozen_run
+    found = simreal(
+        *TOYS, *quick[:-2], "--strata", "stellar_mass", "--out", base / "strata",
+        cache=base / "cache",
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    strata = results_of(base / "strata")["encoder"]["variants"]["luminance"]["transform"]["strata"]
+    assert strata["properties"] == ["stellar_mass"]
+    assert abs(strata["balance"][0]["after"]) < 0.2
