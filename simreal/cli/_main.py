@@ -14,6 +14,7 @@ from simreal.core.errors import SimrealError, did_you_mean
 _COMMANDS = {
     "compare": ("simreal.cli.compare", "Compare a simulated with an observed collection."),
     "calibrate": ("simreal.cli.calibrate", "Check the statistics: level, power, coverage, ladder."),
+    "check": ("simreal.cli.check", "Say whether a plug-in keeps its contract."),
     "list": ("simreal.cli.listing", "List catalogues, encoders or metrics."),
     "doctor": ("simreal.cli.doctor", "Say what works on this machine and what does not."),
     "cache": ("simreal.cli.cache", "Look at the stage cache, or empty it."),
