@@ -41,6 +41,8 @@ class MetricMeta:
     Parameters
     ----------
     summary : str
+    title : str
+        A few words for axes and tables; by default the summary up to its first bracket.
     zero_point : str
         What it reads for identical populations.
     minimum_groups : int
@@ -84,6 +86,12 @@ class MetricMeta:
     bounds: tuple[float, float] = (-np.inf, np.inf)
     unit: str = ""
     citation: str = ""
+    title: str = ""
+
+    @property
+    def short_title(self) -> str:
+        """The title, or the summary up to its first bracket."""
+        return self.title or self.summary.partition(" (")[0]
 
     def smallest_n(self, dimension: int) -> int:
         """Return the fewest groups per side the metric is computed for.

@@ -178,11 +178,11 @@ def _scores(compared: "Compared", sim: Embedding, obs: Embedding) -> dict[str, A
 
 
 def _named(metric: str) -> dict[str, str]:
-    """Return the title and the unit a metric gives itself, for axes and tables."""
+    """Return the title, unit and far tail a metric gives itself, for axes and tables."""
     from simreal.compare.contract import metric_meta
 
     meta = metric_meta(load("simreal.compare.metrics", "simreal.metrics", metric), metric)
-    return {"title": meta.summary.partition(" (")[0], "unit": meta.unit}
+    return {"title": meta.short_title, "unit": meta.unit, "tail": meta.tail}
 
 
 def _objects(realistic: "Realism", sim: Embedding, obs: Embedding) -> dict[str, Any]:

@@ -164,7 +164,7 @@ def _comparison_panel(
     axes.set_ylim(len(rows) - 0.4, -0.6)
     unit = rows[0].get("unit")
     name = _line(rows[0].get("title") or str(rows[0]["metric"]).replace("_", " "), 60)
-    axes.set_xlabel(f"{name} [{_line(unit, 20)}]" if unit else name)
+    axes.set_xlabel(f"{name} [{_line(unit, 26)}]" if unit else name)
     start, end = axes.get_xlim()
     axes.set_xlim(min(0.0, start), max(0.0, end))
     axes.grid(visible=True, axis="x", color=FLOOR, lw=0.5, alpha=0.6)

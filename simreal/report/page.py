@@ -400,9 +400,9 @@ def _plots(results: Mapping[str, Any], inputs: ReportInputs) -> dict[str, _Plot]
     if rows:
         plots["comparisons"] = _Plot(
             picture=_plot_picture(comparison_figure(rows, obs_name=obs), _said(rows)),
-            caption="Each metric on its own scale. A value to the right of its grey band is a "
-            "difference that parts of the observed set do not show among themselves. The leading "
-            "variant has a filled mark.",
+            caption="Each metric on its own scale. A value beyond its grey band is a difference "
+            "that parts of the observed set do not show among themselves: to the right, for "
+            "shares such as coverage to the left. The leading variant has a filled mark.",
         )
     points = _map_points(results, inputs)
     if points is not None:

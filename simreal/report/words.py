@@ -206,26 +206,32 @@ def meaning(row: Mapping[str, Any], *, sim: str, obs: str) -> str:
 
 
 def _place(row: Mapping[str, Any], floor: Mapping[str, Any], *, sim: str, obs: str) -> str:
-    value, n = row["value"], number(row.get("n_sim"))
-    if value < floor["low"]:
+    """Say on which side of the floor a value is, the far side being the one its metric names."""
+    value, tail = row["value"], row.get("tail") or "upper"
+    if floor["low"] <= value <= floor["high"]:
         return (
-            f"Below the floor: {sim} is closer to {obs} than disjoint parts of {obs} are to each "
-            "other. Look for images that both sides share, or for a side with too little variety."
+            f"Inside the floor: with {number(row.get('n_sim'))} objects a side this metric does "
+            f"not tell {sim} from a further sample of {obs}. That bounds the difference; it does "
+            "not prove likeness."
         )
-    if value <= floor["high"]:
+    above = value > floor["high"]
+    if tail != "both" and above != (tail == "upper"):
         return (
-            f"Inside the floor: with {n} objects a side this metric does not tell {sim} from a "
-            f"further sample of {obs}. That bounds the difference; it does not prove likeness."
+            f"{'Above' if above else 'Below'} the floor, on the near side: {sim} is closer to "
+            f"{obs} than disjoint parts of {obs} are to each other. Look for images that both "
+            "sides share, or for a side with too little variety."
         )
-    if _is_number(row.get("low")) and row["low"] > floor["high"]:
+    where = f"Above the floor ({times_floor(row)})" if above else "Below the floor, the far side"
+    near_end, edge = (row.get("low"), floor["high"]) if above else (row.get("high"), floor["low"])
+    if _is_number(near_end) and (near_end > edge if above else near_end < edge):
         return (
-            f"Above the floor ({times_floor(row)}): {sim} differs from {obs} by more than disjoint "
-            f"parts of {obs} differ from each other, and the whole interval lies above the floor's "
+            f"{where}: {sim} differs from {obs} by more than disjoint parts of {obs} differ from "
+            f"each other, and the whole interval lies {'above' if above else 'below'} the floor's "
             "band."
         )
     return (
-        f"Above the floor ({times_floor(row)}), but the interval reaches into the floor's band: a "
-        "hint, not yet a clear difference."
+        f"{where}, but the interval reaches into the floor's band: a hint, not yet a clear "
+        "difference."
     )
 
 

@@ -79,3 +79,20 @@ def test_an_interval_is_rounded_finer_than_its_width(low: float, width: float, a
     shown = float(text.partition("[")[2].split("]")[0].split(" ")[0].replace("−", "-").rstrip("]"))
     # Two or more digits of the width are kept, down to the eighth decimal.
     assert abs(shown - low) <= max(0.051 * width, 0.51)
+
+
+@pytest.mark.parametrize(
+    ("tail", "value", "said"),
+    [
+        ("upper", 0.9, "Above the floor"),
+        ("upper", 0.1, "near side"),
+        ("lower", 0.1, "Below the floor, the far side: eagle differs"),
+        ("lower", 0.9, "Above the floor, on the near side"),
+        ("both", 0.1, "Below the floor, the far side: eagle differs"),
+        ("both", 0.9, "Above the floor"),
+    ],
+)
+def test_the_far_side_of_the_floor_is_the_one_the_metric_names(tail, value, said):
+    floor = {"median": 0.5, "low": 0.4, "high": 0.6}
+    found = row(value, value - 0.05, value + 0.05, tail=tail, floor=floor)
+    assert said in words.meaning(found, sim="eagle", obs="sdss")

@@ -21,6 +21,7 @@ from simreal.compare.classifier import HeldOutClassifier, accuracy, learn_logist
 from simreal.compare.contract import MetricMeta, Points
 
 META = MetricMeta(
+    title="held-out accuracy, logistic",
     summary="classifier two-sample test: held-out accuracy of a logistic regression",
     zero_point="0.5 on average",
     minimum_groups=20,

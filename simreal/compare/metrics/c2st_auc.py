@@ -22,6 +22,7 @@ from simreal.compare.classifier import HeldOutClassifier, auc, learn_logistic
 from simreal.compare.contract import MetricMeta, Points
 
 META = MetricMeta(
+    title="held-out AUC, logistic",
     summary="classifier two-sample test: held-out AUC of a logistic regression",
     zero_point="0.5 on average",
     minimum_groups=20,

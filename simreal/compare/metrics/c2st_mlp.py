@@ -18,6 +18,7 @@ from simreal.compare.classifier import HeldOutClassifier, MlpLearner, auc
 from simreal.compare.contract import MetricMeta, Points
 
 META = MetricMeta(
+    title="held-out AUC, neural network",
     summary="classifier two-sample test: held-out AUC of a small neural network",
     zero_point="0.5 on average",
     minimum_groups=20,

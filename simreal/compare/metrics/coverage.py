@@ -20,6 +20,7 @@ from simreal.compare.manifold import K, balls, null_coverage, occupied
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 
 META = MetricMeta(
+    title="coverage",
     summary="coverage: share of observed k-neighbour balls that hold a simulated object",
     zero_point="1 - Π (N - i)/(N + M - i), i = 1..k",
     minimum_groups=24,  # a quarter of them, for the interval, still has a fifth neighbour

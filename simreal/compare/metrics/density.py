@@ -21,6 +21,7 @@ from simreal.compare.manifold import K, balls, crowding
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 
 META = MetricMeta(
+    title="density",
     summary="density: observed k-neighbour balls that hold a simulated object, over k",
     zero_point="1 on average, to a few per cent",
     minimum_groups=24,  # a quarter of them, for the interval, still has a fifth neighbour

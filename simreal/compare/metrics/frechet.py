@@ -24,6 +24,7 @@ from simreal.compare.gaussians import frechet_of_masks
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 
 META = MetricMeta(
+    title="Fréchet distance",
     summary="Fréchet distance of the fitted Gaussians",
     zero_point="above 0 at finite n: the floor",
     minimum_groups=10,

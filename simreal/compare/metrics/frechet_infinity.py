@@ -25,6 +25,7 @@ from simreal.compare.gaussians import extrapolated, frechet_of_masks
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array, IntArray
 
 META = MetricMeta(
+    title="Fréchet distance at infinite n",
     summary="Fréchet distance extrapolated to infinite n",
     zero_point="0 on average, up to terms of 1/n²; may be negative",
     minimum_groups=20,

@@ -28,6 +28,7 @@ from simreal.compare.transport import coupling
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array, IntArray
 
 META = MetricMeta(
+    title="max-sliced Wasserstein-2 distance",
     summary="max-sliced Wasserstein-2 distance",
     zero_point="above 0 at finite n: the floor",
     minimum_groups=10,

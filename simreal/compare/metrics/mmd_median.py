@@ -20,6 +20,7 @@ from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 
 META = dataclasses.replace(
     mmd.META,
+    title="unbiased MMD², one bandwidth",
     summary="unbiased MMD² (Gaussian kernel, tested at the median bandwidth alone)",
     citation="Gretton et al. 2012, JMLR 13, 723",
 )

@@ -30,6 +30,7 @@ from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 from simreal.stats.clusters import assign, fit_centres
 
 META = MetricMeta(
+    title="Jensen-Shannon divergence of cluster occupancy",
     summary="Jensen-Shannon divergence of cluster occupancy",
     zero_point="above 0 at finite n: the floor",
     minimum_groups=20,

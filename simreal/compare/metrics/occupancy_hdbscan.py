@@ -32,6 +32,7 @@ from simreal.stats.clusters import density_clusters
 from simreal.stats.neighbours import nearest
 
 META = MetricMeta(
+    title="Jensen-Shannon divergence, HDBSCAN clusters",
     summary="Jensen-Shannon divergence of occupancy of HDBSCAN clusters and their noise",
     zero_point="above 0 at finite n: the floor",
     minimum_groups=20,

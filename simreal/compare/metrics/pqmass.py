@@ -30,6 +30,7 @@ from simreal.core.errors import NotComputableError
 from simreal.stats.clusters import assign
 
 META = MetricMeta(
+    title="PQMass χ²",
     summary="PQMass: χ² per degree of freedom over Voronoi cells of pooled references",
     zero_point="1 on average",
     minimum_groups=100,

@@ -22,6 +22,7 @@ from simreal.compare.manifold import K, balls, covered
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 
 META = MetricMeta(
+    title="recall",
     summary="recall: share of observed objects inside a simulated k-neighbour ball",
     zero_point="below 1 at finite n: the floor",
     minimum_groups=24,  # a quarter of them, for the interval, still has a fifth neighbour

@@ -28,6 +28,7 @@ from simreal.compare.kernels import squared_distances
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 
 META = MetricMeta(
+    title="root Sinkhorn divergence",
     summary="Sinkhorn divergence, as a root (smoothed optimal transport)",
     zero_point="above 0 at finite n: the floor",
     minimum_groups=10,

@@ -23,6 +23,7 @@ from simreal.compare.transport import squared_wasserstein
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 
 META = MetricMeta(
+    title="exact Wasserstein-2 distance",
     summary="Wasserstein-2 distance (exact optimal transport)",
     zero_point="above 0 at finite n: the floor",
     minimum_groups=10,
