@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from simreal.core.images import Setup as Setup
     from simreal.core.results import Comparison as Comparison
     from simreal.core.results import Estimate as Estimate
+    from simreal.data.store import read_embedding as read_embedding
     from simreal.pipeline.run import run_comparison as run_comparison
     from simreal.pipeline.settings import RunSettings as RunSettings
 
@@ -36,6 +37,7 @@ _PUBLIC = {
     "compare_embeddings": "simreal.compare.run:compare_embeddings",
     "compare_paired": "simreal.compare.paired:compare_paired",
     "load_card": "simreal.core.cards:load_card",
+    "read_embedding": "simreal.data.store:read_embedding",
     "run_comparison": "simreal.pipeline.run:run_comparison",
 }
 
@@ -53,6 +55,7 @@ __all__ = [
     "compare_embeddings",
     "compare_paired",
     "load_card",
+    "read_embedding",
     "run_comparison",
 ]
 

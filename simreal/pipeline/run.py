@@ -156,6 +156,7 @@ def run_comparison(
             stamps=stamps.sides,
             lead=compared[VARIANTS[0]],
         )
+        _keep_embeddings(embedded, folder / "embeddings")
         if stamps.training is not None:
             _keep_encoders(embedded, folder / "encoder")
     # Last, and with the time the report took: a folder with results is a finished run.
@@ -301,6 +302,14 @@ def _embed(work: _Work, task: _Task, stamps: Stamps) -> Path:
 
     with work.stage(f"embed {task.label}"):
         return work.cache.fetch("embed", task.embed_key, build)
+
+
+def _keep_embeddings(embedded: Mapping[str, Path], folder: Path) -> None:
+    """Leave the vectors with the run, for questions the report does not ask."""
+    for variant, path in embedded.items():
+        (folder / variant).mkdir(parents=True, exist_ok=True)
+        for side in SIDES:
+            shutil.copyfile(path / f"{side}.h5", folder / variant / f"{side}.h5")
 
 
 def _keep_encoders(embedded: Mapping[str, Path], folder: Path) -> None:
