@@ -7,6 +7,7 @@ what it says, and a worker that was told to use one thread uses one.
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -25,6 +26,21 @@ def thread_budget() -> int:
 
     budgets = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     return max(1, min(budgets, default=1))
+
+
+def threadpool_limits_of_blas(threads: int) -> AbstractContextManager[object]:
+    """Return a context in which the linear-algebra library uses that many threads.
+
+    Examples
+    --------
+    >>> with threadpool_limits_of_blas(1):
+    ...     thread_budget()
+    1
+    """
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(threads, user_api="blas")
+    return limits
 
 
 def in_threads(

@@ -31,7 +31,7 @@ from simreal.pipeline.encoding import (
 )
 from simreal.pipeline.plan import VARIANTS, Check, Plan, make_plan
 from simreal.pipeline.results import ReadSide, assemble
-from simreal.pipeline.settings import RunSettings, settings_to_toml
+from simreal.pipeline.settings import RunSettings, expanded, settings_to_toml
 
 if TYPE_CHECKING:
     from simreal.compare.regions import Occupancy
@@ -113,6 +113,7 @@ def run_comparison(
     """
     from simreal.report.tables import results_to_json, write_text
 
+    settings = expanded(settings)
     plan = make_plan(settings)
     work = _Work(
         plan=plan, cache=StageCache(cache_folder()), seconds={}, progress=progress or _silent

@@ -124,7 +124,17 @@ def resolve(
             "a folder; without images of your own, try --sim toy-sim --obs toy-survey"
         )
     where = "settings" if config is None else str(config)
-    settings = RunSettings.checked(values, where=where)
+    return expanded(RunSettings.checked(values, where=where))
+
+
+def expanded(settings: RunSettings) -> RunSettings:
+    """Return the settings with groups of metrics written out and ``none`` taken at its word.
+
+    Examples
+    --------
+    >>> len(expanded(RunSettings(sim="a", obs="b", metrics=("all",))).metrics) > 10
+    True
+    """
     return settings.model_copy(
         update={
             "metrics": expand_metrics(settings.metrics),
