@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from simreal.compare.contract import Points
-from simreal.compare.threads import in_threads, thread_budget, threadpool_limits_of_blas
 from simreal.core.arrays import BoolArray, Float64Array
 
 #: From the numbers of a block of pairs to a block of the kernel, in a new array.
@@ -22,9 +21,6 @@ Form: TypeAlias = Callable[[Points], Points]
 
 #: Side of a square block of the kernel matrix: 1 MB in float32, two of them stay in cache.
 BLOCK = 512
-
-#: Points from which several threads pay: 10 million pairs.
-WORTH_THREADS = 4500
 
 #: Points that tell the typical size of a kernel.
 TYPICAL_POINTS = 128
@@ -221,56 +217,27 @@ def quadratic_forms(
     # A column of ones: its product is the row sums.
     columns = np.ones((n, len(weights) + 1), dtype=points.dtype)
     columns[:, :-1] = weights.T
-    streamed = _Streamed(
-        kernel=kernel,
-        constants=_typical(points, kernel),
-        factors=kernel.factors(points),
-        columns=columns,
-    )
-    starts = range(0, n, BLOCK)
-    threads = thread_budget() if n > WORTH_THREADS else 1
-    if threads == 1:
-        parts = [streamed.of_rows(start) for start in starts]
-    else:
-        # Everything but the products runs on one core, so the threads take blocks, not products.
-        with threadpool_limits_of_blas(1):
-            parts = in_threads(streamed.of_rows, starts, threads=threads)
-    forms = np.sum([forms for forms, _ in parts], axis=0)
-    row_sums = np.sum([sums for _, sums in parts], axis=0)
-    return forms[:-1], row_sums
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Streamed:
-    """A kernel that is met block by block: its factors, and the columns it is multiplied with."""
-
-    kernel: Kernel
-    constants: Float64Array
-    factors: tuple[Points, Points]
-    columns: Points
-
-    def of_rows(self, start: int) -> tuple[Float64Array, Float64Array]:
-        """Return what the blocks of some rows, on and above the diagonal, add to the results."""
-        left, right = self.factors
-        n, levels = len(self.columns), len(self.kernel.forms)
-        forms = np.zeros((self.columns.shape[1], levels))
-        row_sums = np.zeros((levels, n))
-        rows = slice(start, min(start + BLOCK, n))
-        for j in range(start, n, BLOCK):
+    constants = _typical(points, kernel)
+    left, right = kernel.factors(points)
+    forms = np.zeros((len(weights) + 1, len(kernel.forms)))
+    row_sums = np.zeros((len(kernel.forms), n))
+    for i in range(0, n, BLOCK):
+        rows = slice(i, min(i + BLOCK, n))
+        for j in range(i, n, BLOCK):
             cols = slice(j, min(j + BLOCK, n))
             pairs = left[rows] @ right[cols].T
-            for level, form in enumerate(self.kernel.forms):
+            for level, form in enumerate(kernel.forms):
                 block = form(pairs)
-                block -= block.dtype.type(self.constants[level])
-                if start == j:
+                block -= block.dtype.type(constants[level])
+                if i == j:
                     np.fill_diagonal(block, 0)
-                product = block @ self.columns[cols]
-                twice = 1.0 if start == j else 2.0
-                forms[:, level] += twice * _column_dots(self.columns[rows], product)
+                product = block @ columns[cols]
+                twice = 1.0 if i == j else 2.0
+                forms[:, level] += twice * _column_dots(columns[rows], product)
                 row_sums[level, rows] += product[:, -1]
-                if start != j:
-                    row_sums[level, cols] += self.columns[rows, -1] @ block
-        return forms, row_sums
+                if i != j:
+                    row_sums[level, cols] += columns[rows, -1] @ block
+    return forms[:-1], row_sums
 
 
 def _column_dots(a: Points, b: Points) -> Float64Array:

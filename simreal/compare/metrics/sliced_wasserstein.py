@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from simreal.compare.contract import MetricMeta, Points
-from simreal.compare.threads import in_threads, thread_budget
 from simreal.compare.transport import coupling
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 
@@ -28,9 +27,6 @@ MOST_HALF_POINTS = 500
 
 #: Projections handled together: 1 MB in single precision, which stays in cache.
 BLOCK_ELEMENTS = 262_144
-
-#: Elements sorted, over all assignments, from which several threads pay.
-WORTH_THREADS = 50_000_000
 
 META = MetricMeta(
     summary="sliced Wasserstein-2 distance",
@@ -163,16 +159,11 @@ class SlicedWasserstein:
         Every assignment has the same numbers on each side.
         """
         exact = points.T.astype(np.float64)
+        squared = np.zeros(len(sim))
         rows = max(1, BLOCK_ELEMENTS // len(points))
-        blocks = [self.axes[start : start + rows] for start in range(0, len(self.axes), rows)]
-
-        def of_block(axes: Float64Array) -> Float64Array:
-            projected = (axes @ exact).astype(np.float32)
-            return np.asarray(squares(projected, sim, obs).sum(axis=1))
-
-        work = len(self.axes) * len(points) * len(sim)
-        threads = thread_budget() if work > WORTH_THREADS else 1
-        squared = sum(in_threads(of_block, blocks, threads=threads))
+        for start in range(0, len(self.axes), rows):
+            projected = (self.axes[start : start + rows] @ exact).astype(np.float32)
+            squared += squares(projected, sim, obs).sum(axis=1)
         return np.asarray(np.sqrt(squared / len(self.axes)))
 
 
