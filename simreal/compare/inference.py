@@ -22,7 +22,7 @@ import numpy as np
 
 from simreal.compare.contract import Fitted, HeldOut, Laddered, MetricMeta
 from simreal.compare.sample import Sample
-from simreal.core.arrays import BoolArray, Float32Array, Float64Array
+from simreal.core.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from simreal.core.errors import NotComputableError
 from simreal.stats.groups import permuted_labels, random_masks
 
@@ -176,9 +176,8 @@ def floor_masks(
     if sample.strata is None or sample.obs_strata is None:
         quotas = [(np.ones(n_groups, dtype=np.bool_), n)]
     else:
-        tested = sample.strata[~sample.is_sim]
-        share = np.bincount(tested) * n // len(tested)
-        quotas = [(sample.obs_strata == code, int(q)) for code, q in enumerate(share) if q]
+        shares = proportional(np.bincount(sample.strata[~sample.is_sim]), n)
+        quotas = [(sample.obs_strata == code, q) for code, q in enumerate(shares.tolist()) if q]
     either = np.zeros((n_splits, n_groups), dtype=np.bool_)
     first = either.copy()
     for members, quota in quotas:
@@ -186,6 +185,21 @@ def floor_masks(
         either |= drawn
         first |= np.concatenate([random_masks(one, quota, 1, rng=rng) for one in drawn])
     return first, either & ~first
+
+
+def proportional(counts: IntArray, n: int) -> IntArray:
+    """Return whole numbers in proportion to `counts` that add up to `n`, by largest remainder.
+
+    Examples
+    --------
+    >>> proportional(np.array([4, 3, 1]), 4).tolist()
+    [2, 2, 0]
+    """
+    exact = counts * n / counts.sum()
+    whole: IntArray = np.floor(exact).astype(np.int64)
+    order = np.argsort(whole - exact, kind="stable")
+    whole[order[: n - int(whole.sum())]] += 1
+    return whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

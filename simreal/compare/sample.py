@@ -85,7 +85,9 @@ class Sample:
             [random_masks(side, min(n, int(side.sum())), 1, rng=rng) for side in self._sides()]
         ).any(axis=0)
         there = self.obs_rounds.shape[1]
-        of_obs = choose(there, min(there, 2 * n), rng=rng)
+        # With strata the floor needs twice the tested groups of each, which a part may lack.
+        enough = there if self.strata is not None else min(there, 2 * n)
+        of_obs = choose(there, enough, rng=rng)
         ceiling = self.ceiling_rounds
         return Sample(
             rounds=self.rounds[:, kept],

@@ -11,6 +11,7 @@ from simreal.compare.inference import (
     oriented,
     p_value,
     permutation_statistics,
+    proportional,
     subsample_masks,
     subsampling_interval,
     values,
@@ -106,6 +107,18 @@ def test_floor_sets_have_the_strata_of_the_tested_sample():
     for mask in floor_masks(sample, 4, 20, rng=np.random.default_rng(0)):
         assert (mask[:, :20].sum(axis=1) == 3).all()
         assert (mask[:, 20:].sum(axis=1) == 1).all()
+    for mask in floor_masks(sample, 2, 20, rng=np.random.default_rng(0)):
+        assert (mask.sum(axis=1) == 2).all()
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=9), st.data())
+def test_parts_in_proportion_lose_nobody(counts, data):
+    counts = np.array([*counts, 1])
+    n = data.draw(st.integers(0, int(counts.sum())))
+    parts = proportional(counts, n)
+    assert parts.sum() == n
+    assert (np.abs(parts - counts * n / counts.sum()) < 1).all()
+    assert (parts <= counts).all()
 
 
 def test_parts_of_the_sample_keep_to_their_side():
