@@ -231,3 +231,44 @@ def luminance(colour: str) -> float:
     levels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_what_hangs_on_the_encoder_the_ceiling_and_the_power_is_said(
+    inputs: ReportInputs, tmp_path: Path
+) -> None:
+    results = dict(inputs.results)
+    first, *others = results["comparisons"]
+    row = first | {
+        "ceiling": 2.1, "excess": 0.25, "excess_low": 0.2, "excess_high": 0.3,
+        "detectable": {"shift": 0.41, "power": 0.8, "level": 0.05, "n": 60},
+    }  # fmt: skip
+    results["comparisons"] = [row, *others]
+    results["ceiling"] = {"name": "pixel-permuted", "made_from": "stamps of obs"}
+    results["robustness"] = {
+        "variant": "luminance",
+        "encoders": [
+            {"encoder": "simclr", "seed": 0, "comparisons": [row]},
+            {"encoder": "morphology", "seed": 0, "comparisons": [row]},
+        ],
+        "between_seeds": [
+            {"metric": "mmd", "values": [0.1, 0.2, 0.3], "mean": 0.2, "sd": 0.1,
+             "in_floor_units": 2.0},
+        ],
+        "agreement": [],
+        "encoder_dependent": ["mmd"],
+    }  # fmt: skip
+    side = {
+        "off_support": {"fraction": 0.22, "found": 3, "smallest_p": 0.01, "note": "conformal"},
+        "density_ratio": {"fraction": 0.73, "factor": 1.18, "note": "halves"},
+        "ids": ["a", "b"],
+    }
+    results["objects"] = results["objects"] | {"scores": {"sim": side, "obs": side}}
+    write_report(dataclasses.replace(inputs, results=results), tmp_path)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    words = " ".join("".join(structure(text).words).split())
+    for phrase in (
+        "Excess: 0.250 [0.200, 0.300] (ceiling 2.10)", "a shift of 0.41 pooled", "pixel-permuted",
+        "Encoders disagree on mmd", "mmd over 3 training seeds: mean 0.200", "22.0 %", "3 of 2",
+        "morphology",
+    ):  # fmt: skip
+        assert phrase in words, phrase
