@@ -23,7 +23,7 @@ from simreal.cli._show import progress_shown
     multiple=True,
     help="Null of the level: gaussian, survey or images; repeat for several; default all.",
 )
-@click.option("--quick", is_flag=True, help="A fixed, smaller preset of under a minute.")
+@click.option("--quick", is_flag=True, help="A fixed, smaller preset: about a minute.")
 @click.option("--repetitions", type=int, help="Of a fast metric; default 500.")
 @click.option("--n", type=int, help="Objects a side of level and coverage; default 100.")
 @click.option("--obs", help="Observed collection; default sdss, or toy-survey without it.")
