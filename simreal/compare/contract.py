@@ -196,3 +196,22 @@ def fit_metric(module: ModuleType, pooled: Float32Array, *, rng: np.random.Gener
         return PlainLoop(module.statistic, int(rng.integers(2**31)))
     fitted: Fitted = fit(pooled, rng=rng)
     return fitted
+
+
+def value_between(
+    fit: Callable[..., Fitted], obs: Points, sim: Points, *, rng: np.random.Generator
+) -> float:
+    """Return a metric that is all in its `fit`, between two samples ``(n, d)``, ``(m, d)``.
+
+    What `statistic` is for a metric whose fast evaluation is its definition.
+
+    Parameters
+    ----------
+    fit : callable
+        ``fit(pooled, *, rng) -> Fitted``.
+    obs, sim : array
+    rng : Generator
+    """
+    pooled = np.concatenate([obs, sim])
+    is_sim = np.arange(len(pooled)) >= len(obs)
+    return float(fit(pooled, rng=rng).values(pooled, is_sim[None], ~is_sim[None])[0])

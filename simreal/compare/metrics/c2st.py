@@ -11,14 +11,13 @@ the more so the fewer objects it learns from.
 
 **Failure cases.** Linear: blind to a difference of widths or shapes around the same mean (the
 MLP version sees those). Half the objects are spent on learning, so it has less power than a
-kernel test. A count, so it has ties: small samples
-have few possible p-values.
+kernel test. A count, so it has ties: small samples have few possible p-values.
 """
 
 import numpy as np
 
 from simreal.compare.classifier import HeldOutClassifier, accuracy, learn_logistic
-from simreal.compare.contract import MetricMeta, Points
+from simreal.compare.contract import MetricMeta, Points, value_between
 
 META = MetricMeta(
     title="held-out accuracy, logistic",
@@ -46,9 +45,7 @@ def statistic(obs: Points, sim: Points, *, rng: np.random.Generator) -> float:
     >>> statistic(x, x + 9, rng=np.random.default_rng(0))
     1.0
     """
-    pooled = np.concatenate([obs, sim])
-    is_sim = np.arange(len(pooled)) >= len(obs)
-    return float(fit(pooled, rng=rng).values(pooled, is_sim[None], ~is_sim[None])[0])
+    return value_between(fit, obs, sim, rng=rng)
 
 
 def fit(pooled: Points, *, rng: np.random.Generator) -> HeldOutClassifier:

@@ -15,7 +15,7 @@ regression. The value depends on the initial weights (fixed); the test stays exa
 import numpy as np
 
 from simreal.compare.classifier import HeldOutClassifier, MlpLearner, auc
-from simreal.compare.contract import MetricMeta, Points
+from simreal.compare.contract import MetricMeta, Points, value_between
 
 META = MetricMeta(
     title="held-out AUC, neural network",
@@ -45,9 +45,7 @@ def statistic(obs: Points, sim: Points, *, rng: np.random.Generator) -> float:
     >>> statistic(x, x + 9, rng=np.random.default_rng(0))
     1.0
     """
-    pooled = np.concatenate([obs, sim])
-    is_sim = np.arange(len(pooled)) >= len(obs)
-    return float(fit(pooled, rng=rng).values(pooled, is_sim[None], ~is_sim[None])[0])
+    return value_between(fit, obs, sim, rng=rng)
 
 
 def fit(pooled: Points, *, rng: np.random.Generator) -> HeldOutClassifier:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simreal.compare.contract import MetricMeta, Points
+from simreal.compare.contract import MetricMeta, Points, value_between
 from simreal.compare.manifold import K, balls, null_coverage, occupied
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 
@@ -40,9 +40,7 @@ def statistic(obs: Points, sim: Points, *, rng: np.random.Generator) -> float:
     >>> statistic(x, x, rng=np.random.default_rng(0))
     1.0
     """
-    pooled = np.concatenate([obs, sim])
-    is_sim = np.arange(len(pooled)) >= len(obs)
-    return float(fit(pooled, rng=rng).values(pooled, is_sim[None], ~is_sim[None])[0])
+    return value_between(fit, obs, sim, rng=rng)
 
 
 def fit(pooled: Points, *, rng: np.random.Generator) -> "Coverage":  # noqa: ARG001

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simreal.compare.contract import MetricMeta, Points
+from simreal.compare.contract import MetricMeta, Points, value_between
 from simreal.compare.gaussians import frechet_of_masks
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 
@@ -48,9 +48,7 @@ def statistic(obs: Points, sim: Points, *, rng: np.random.Generator) -> float:
     >>> round(statistic(x, x + 3, rng=np.random.default_rng(0)), 9)
     9.0
     """
-    pooled = np.concatenate([obs, sim])
-    is_sim = np.arange(len(pooled)) >= len(obs)
-    return float(fit(pooled, rng=rng).values(pooled, is_sim[None], ~is_sim[None])[0])
+    return value_between(fit, obs, sim, rng=rng)
 
 
 def fit(pooled: Points, *, rng: np.random.Generator) -> "Frechet":  # noqa: ARG001

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simreal.compare.anonymous import anonymous_order, ranks
-from simreal.compare.contract import MetricMeta, Points
+from simreal.compare.contract import MetricMeta, Points, value_between
 from simreal.compare.gaussians import extrapolated, frechet_of_masks
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array, IntArray
 
@@ -69,9 +69,7 @@ def statistic(obs: Points, sim: Points, *, rng: np.random.Generator) -> float:
     >>> abs(statistic(x, y + 3, rng=rng) - 18) < 1.5
     True
     """
-    pooled = np.concatenate([obs, sim])
-    is_sim = np.arange(len(pooled)) >= len(obs)
-    return float(fit(pooled, rng=rng).values(pooled, is_sim[None], ~is_sim[None])[0])
+    return value_between(fit, obs, sim, rng=rng)
 
 
 def fit(pooled: Points, *, rng: np.random.Generator) -> "FrechetInfinity":

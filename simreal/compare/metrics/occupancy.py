@@ -25,7 +25,7 @@ from simreal.compare.cells import (
     jensen_shannon_bits,
     null_bias_bits,
 )
-from simreal.compare.contract import MetricMeta
+from simreal.compare.contract import MetricMeta, value_between
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 from simreal.stats.clusters import assign, fit_centres
 
@@ -71,9 +71,7 @@ def statistic(obs: Float32Array, sim: Float32Array, *, rng: np.random.Generator)
     >>> round(statistic(x, x + 100, rng=np.random.default_rng(0)), 6)
     1.0
     """
-    pooled = np.concatenate([obs, sim])
-    is_sim = np.arange(len(pooled)) >= len(obs)
-    return float(fit(pooled, rng=rng).values(pooled, is_sim[None], ~is_sim[None])[0])
+    return value_between(fit, obs, sim, rng=rng)
 
 
 def fit(pooled: Float32Array, *, rng: np.random.Generator, k: int | None = None) -> "Occupancies":

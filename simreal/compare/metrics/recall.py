@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simreal.compare.contract import MetricMeta, Points
+from simreal.compare.contract import MetricMeta, Points, value_between
 from simreal.compare.manifold import K, balls, covered
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 
@@ -42,9 +42,7 @@ def statistic(obs: Points, sim: Points, *, rng: np.random.Generator) -> float:
     >>> statistic(x, x + 20, rng=np.random.default_rng(0))
     0.25
     """
-    pooled = np.concatenate([obs, sim])
-    is_sim = np.arange(len(pooled)) >= len(obs)
-    return float(fit(pooled, rng=rng).values(pooled, is_sim[None], ~is_sim[None])[0])
+    return value_between(fit, obs, sim, rng=rng)
 
 
 def fit(pooled: Points, *, rng: np.random.Generator) -> "Recall":  # noqa: ARG001
