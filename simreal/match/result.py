@@ -44,6 +44,9 @@ class Matched:
     ----------
     sim, obs : ImageSet
         Matched stamps in memory, float32 ``(n, band, stamp, stamp)`` in [0, 1].
+    sky_sim, sky_obs : ImageSet or None
+        Galaxy-free sky of either side on the same frame, through the same last encoding; what
+        was injected, or what the frames show beside their galaxy. None where there is none.
     donors : array of int
         Rows of the observed set given in that lent their sky and are not scored.
     exclusions : tuple of Exclusion
@@ -60,6 +63,8 @@ class Matched:
 
     sim: ImageSet
     obs: ImageSet
+    sky_sim: ImageSet | None
+    sky_obs: ImageSet | None
     donors: IntArray
     exclusions: tuple[Exclusion, ...]
     checks: tuple[MatchCheck, ...]

@@ -25,7 +25,7 @@ from simreal.match.render import Rendered, render_idealised, render_survey
 from simreal.match.result import MatchCheck, Matched
 from simreal.match.selection import apply_cuts, balance_table, check_cuts, draw_groups, table_cuts
 from simreal.match.sides import Party, with_source
-from simreal.match.stamps import knows_psf, matched_set, matched_setup, stamp_psf
+from simreal.match.stamps import knows_psf, matched_set, matched_setup, sky_set, stamp_psf
 from simreal.measure.stamps import Progress, measure_stamps
 
 
@@ -147,6 +147,8 @@ def _matched(sim: Party, obs: Party, injection: Injection | None, job: Job) -> M
     return Matched(
         sim=sim_set,
         obs=obs_set,
+        sky_sim=sky_set(sim_set, skies[0]),
+        sky_obs=sky_set(obs_set, skies[1]),
         donors=_donor_rows(injection),
         exclusions=sim.exclusions + obs.exclusions,
         checks=tuple(checks),

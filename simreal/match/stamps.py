@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simreal.core.arrays import Float32Array, Float64Array
-from simreal.core.images import ImageSet, Setup, Step
+from simreal.core.images import ArraySource, ImageSet, Setup, Step
 from simreal.match.frame import CommonFrame
 from simreal.match.sides import Party
 
 if TYPE_CHECKING:
     from astropy.table import QTable
+
+    from simreal.match.donors import SkyLibrary
 
 #: PSF widths are believed where at least this share of the frames shows a star.
 FRAMES_WITH_STARS = 0.3
@@ -102,4 +104,13 @@ def matched_set(
         setup=setup,
         properties=with_measurements(party),
         history=(*party.images.history, *steps),
+    )
+
+
+def sky_set(stamps: ImageSet, library: "SkyLibrary | None") -> ImageSet | None:
+    """Return the empty sky of a matched set as a set of its own, or None where there is none."""
+    if library is None or len(library.rows) == 0:
+        return None
+    return stamps.rows(library.rows).replace(
+        name=f"{stamps.name} sky", images=ArraySource(library.stamps), history=stamps.history
     )

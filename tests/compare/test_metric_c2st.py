@@ -11,7 +11,6 @@ from simreal.compare.classifier import (
     MlpLearner,
     accuracy,
     auc,
-    fit_logistic,
     learn_logistic,
 )
 from simreal.compare.contract import HeldOut
@@ -20,6 +19,7 @@ from simreal.compare.metrics import c2st, c2st_auc, c2st_mlp
 from simreal.compare.sample import Sample
 from simreal.core.errors import NotComputableError
 from simreal.stats.groups import permuted_labels, random_masks
+from simreal.stats.logistic import fit_logistic
 
 
 def cloud(n, d=4, seed=0, shift=0.0):

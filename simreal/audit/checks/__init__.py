@@ -1,0 +1,1 @@
+"""One file per check; another package adds one through the entry point ``simreal.checks``."""
