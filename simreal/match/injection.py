@@ -190,11 +190,52 @@ def _chosen(sim: Party, obs: Party, library: SkyLibrary, job: Job) -> tuple[Dono
     picked = choose_donors(groups[library.rows], features, n, job.rng("donors"))
     pick = assign_donors(features[picked], features[~picked], len(sim), job.rng("assign"))
     rows = library.rows[picked]
-    limit = half_limit(obs.measured, edge_distance(obs.measured, obs.field))
-    donors = Donors(
-        party=obs.keep(rows), scale=job.scale(obs)[rows], half_limit=limit[rows], pick=pick
+    scale = job.scale(obs)[rows]
+    pick = wide_enough(
+        pick,
+        own=sim.own_psf * job.scale(sim),
+        given=np.nan_to_num(obs.measured.psf_fwhm[rows]) * scale,
+        rng=job.rng("wide enough"),
     )
+    limit = half_limit(obs.measured, edge_distance(obs.measured, obs.field))
+    donors = Donors(party=obs.keep(rows), scale=scale, half_limit=limit[rows], pick=pick)
     return donors, np.isin(groups, groups[rows])
+
+
+def wide_enough(
+    pick: IntArray, *, own: Float64Array, given: Float64Array, rng: np.random.Generator
+) -> IntArray:
+    """Return `pick` with donors exchanged between images until none has to be sharpened.
+
+    The same donors are drawn as often as before, so that the balance of their sky stays; an
+    image for which no exchange helps keeps its donor.
+
+    Parameters
+    ----------
+    pick : array of int (n,)
+        Donor of each image.
+    own : array (n,)
+        PSF width of each image.
+    given : array (n_donors,)
+        PSF width of each donor, in the same unit.
+
+    Examples
+    --------
+    >>> wide_enough(
+    ...     np.array([0, 1]), own=np.array([3.0, 1.0]), given=np.array([2.0, 4.0]),
+    ...     rng=np.random.default_rng(0),
+    ... ).tolist()
+    [1, 0]
+    """
+    pick = pick.copy()
+    for image in np.argsort(-own, kind="stable"):
+        if own[image] <= given[pick[image]]:
+            continue
+        helps = (given[pick] >= own[image]) & (own <= given[pick[image]])
+        if helps.any():
+            other = rng.choice(np.flatnonzero(helps))
+            pick[image], pick[other] = pick[other], pick[image]
+    return pick
 
 
 def survey_noise_curve(injection: Injection, job: Job) -> NoiseCurve:

@@ -98,7 +98,7 @@ def _span(centre: Float64Array, width: Float64Array, n: int) -> slice:
     return slice(min(max(low, 0), n - 1), max(min(high, n), 1))
 
 
-def remove_background(images: Float32Array) -> Float32Array:
+def remove_background(images: Float32Array, *, noisy: bool = False) -> Float32Array:
     """Subtract the level of each image's border and cut what falls below zero.
 
     A simulation's diffuse light fills its field where a survey's pipeline would have called
@@ -107,9 +107,13 @@ def remove_background(images: Float32Array) -> Float32Array:
     Parameters
     ----------
     images : array (n, band, y, x)
+    noisy : bool
+        Whether the images carry noise: then nothing is cut, which would leave the noise with
+        a mean above zero.
     """
     level, _ = border_sky(images)
-    return np.maximum(images - level[..., None, None].astype(np.float32), np.float32(0))
+    flat = images - level[..., None, None].astype(np.float32)
+    return flat if noisy else np.maximum(flat, np.float32(0))
 
 
 def requantise(stamps: Float32Array, *, quality: int) -> Float32Array:

@@ -1,6 +1,7 @@
 """Make the matched stamps: PSF, frame, sky, and the same last encoding for both sides."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,11 @@ from simreal.match.noise import CLEARANCE, sky_patch
 from simreal.match.pixels import remove_background, requantise, resample
 from simreal.match.psf import REACH, convolve, missing_width
 from simreal.match.sides import Donors, Party
-from simreal.match.texture import NoiseCurve, on_sky
+from simreal.match.texture import NOISE_SIGMA, NoiseCurve, on_sky
+from simreal.measure.sky import clipped_statistics
+
+if TYPE_CHECKING:
+    from simreal.match.own_sky import OwnSky
 
 CHUNK = 32
 #: The PSF is applied on a grid at least this much finer than the stamp's pixels.
@@ -22,12 +27,15 @@ PIXELS_PER_STAMP_PIXEL = 1.5
 class Rendered:
     """Matched stamps and, where sky was injected, the same sky on empty stamps.
 
-    ``interpolations`` counts how often any pixel of them was resampled.
+    ``interpolations`` counts how often any pixel of them was resampled; ``sky_rows`` says whose
+    sky is shown; ``own_noise`` is the share of the sky's variance that images brought along.
     """
 
     stamps: Float32Array
     interpolations: int
     sky: Float32Array | None = None
+    sky_rows: IntArray | None = None
+    own_noise: float = 0.0
 
 
 def on_frame(
@@ -65,27 +73,69 @@ def render_survey(party: Party, frame: CommonFrame, job: Job) -> Rendered:
     return Rendered(stamps=np.concatenate(out), interpolations=1)
 
 
-def render_idealised(
-    party: Party, frame: CommonFrame, donors: Donors, curve: NoiseCurve, job: Job
+def added_psf(party: Party) -> Float64Array:
+    """Return the FWHM [native pixel] that brings each image to the PSF of its donor."""
+    target = np.nan_to_num(party.measured.psf_fwhm)
+    return np.asarray(np.nan_to_num(missing_width(party.own_psf, target)))
+
+
+def render_on_donors(
+    party: Party,
+    frame: CommonFrame,
+    donors: Donors,
+    curve: NoiseCurve,
+    job: Job,
+    *,
+    own: "OwnSky | None" = None,
 ) -> Rendered:
-    """Return stamps of idealised images as their donors' frames would have shown them.
+    """Return stamps of images as their donors' frames would have shown them.
 
     From the original pixels: border background off, the donor's PSF, the common frame, the
     donor's sky (resampled once, by the same kernel as everything else), the common encoding.
+
+    Parameters
+    ----------
+    own : OwnSky, optional
+        What is left of the sky that the images brought along; the donor's noise makes up the
+        difference.
     """
-    stamps, skies = [], []
+    stamps, skies, shares = [], [], []
     quality = job.recipe.jpeg_quality
-    fwhm = np.nan_to_num(missing_width(party.own_psf, np.nan_to_num(party.measured.psf_fwhm)))
-    repeats = repeat_number(donors.pick)
+    fwhm, repeats = added_psf(party), repeat_number(donors.pick)
     rng = job.rng("texture")
+    shown = np.arange(len(party)) if own is None else own.rows
     for rows, block in party.images.chunks(CHUNK):
-        light = _seen_light(remove_background(block), party, rows, fwhm=fwhm, frame=frame, job=job)
+        flat = remove_background(block, noisy=party.noisy)
+        light = _seen_light(flat, party, rows, fwhm=fwhm, frame=frame, job=job)
         sky = draw_sky(donors.party, donors.pick[rows], frame, job, repeats=repeats[rows])
+        if own is not None:
+            sky, share = _made_up(sky, own, rows)
+            shares.append(share)
         stamps.append(requantise(on_sky(light, sky, curve, rng), quality=quality))
-        skies.append(requantise(sky, quality=quality))
+        local = np.flatnonzero((shown >= rows.start) & (shown < rows.stop))
+        empty = sky[shown[local] - rows.start]
+        if own is not None:
+            empty = empty + own.stamps[local]
+        skies.append(requantise(empty, quality=quality))
         job.report(f"match {party.side}", rows.stop, len(party))
     # The light once and the sky once; the PSF multiplies a spectrum and moves no pixel.
-    return Rendered(stamps=np.concatenate(stamps), sky=np.concatenate(skies), interpolations=1)
+    return Rendered(
+        stamps=np.concatenate(stamps),
+        sky=np.concatenate(skies),
+        sky_rows=np.asarray(shown, dtype=np.int64),
+        interpolations=1,
+        own_noise=float(np.median(np.concatenate(shares))) if shares else 0.0,
+    )
+
+
+def _made_up(sky: Float32Array, own: "OwnSky", rows: slice) -> tuple[Float32Array, Float64Array]:
+    """Return a donor's sky with its noise lowered by what the images bring, and that share."""
+    level, rms = clipped_statistics(sky.reshape(*sky.shape[:2], -1))
+    share = np.clip(own.variance[rows] / np.maximum(rms**2, 1e-12), 0.0, 1.0)
+    limit = (NOISE_SIGMA * rms)[..., None, None]
+    noise = np.clip(sky - level[..., None, None], -limit, limit)
+    lowered = sky + (np.sqrt(1.0 - share) - 1.0)[..., None, None] * noise
+    return lowered.astype(np.float32), share
 
 
 def _seen_light(

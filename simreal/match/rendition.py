@@ -52,7 +52,7 @@ def measure_renditions(
     own_psf = sim.own_psf
     numbers: list[dict[str, float]] = []
     for rows, block in sim.images.chunks(32):
-        bare = remove_background(block).mean(1)
+        bare = remove_background(block, noisy=sim.noisy).mean(1)
         picked = donors.pick[rows]
         frames = donors.party.images.images.read(picked)
         for k, donor in enumerate(picked):

@@ -19,9 +19,10 @@ from simreal.match.frame import CommonFrame, choose_kind
 from simreal.match.framing import common_frame, framed, overshoot
 from simreal.match.injection import Injection, on_donated_sky, rebalanced_sky, survey_noise_curve
 from simreal.match.job import Job
+from simreal.match.own_sky import left_of_own_sky, sharper, with_own_psf
 from simreal.match.psf import MOFFAT_BETA
 from simreal.match.recipe import Recipe, Side
-from simreal.match.render import Rendered, render_idealised, render_survey
+from simreal.match.render import Rendered, added_psf, render_on_donors, render_survey
 from simreal.match.result import MatchCheck, Matched
 from simreal.match.selection import apply_cuts, balance_table, check_cuts, draw_groups, table_cuts
 from simreal.match.sides import Party, with_source
@@ -76,10 +77,23 @@ def match_pair(
     early = table_cuts(recipe.cuts, sim)
     simulated = apply_cuts(simulated, early)
     injection = None
-    if sim.setup.rendition == "idealised" and obs.setup.rendition == "survey":
+    if obs.setup.rendition == "survey" and _needs_sky(simulated, observed, job):
+        if simulated.noisy:
+            simulated = with_own_psf(simulated)
         simulated, observed, injection = on_donated_sky(simulated, observed, job)
     simulated = apply_cuts(simulated, [cut for cut in recipe.cuts if cut not in early])
     return _matched(simulated, observed, injection, job)
+
+
+def _needs_sky(sim: Party, obs: Party, job: Job) -> bool:
+    """Return whether the simulated side is to be given the observed PSF and sky.
+
+    Idealised images are; so are images on a sky of their own that are clearly sharper, because
+    bringing them to the observed PSF smooths their noise away.
+    """
+    if not sim.noisy:
+        return True
+    return knows_psf(sim) and knows_psf(obs) and sharper(sim, obs, job)
 
 
 def _check_given(images: ImageSet) -> None:
@@ -187,7 +201,8 @@ def _rendered(party: Party, frame: CommonFrame, injection: Injection | None, job
     if injection is None:
         return render_survey(party, frame, job)
     curve = survey_noise_curve(injection, job)
-    return render_idealised(party, frame, injection.donors_of(party), curve, job)
+    own = left_of_own_sky(party, frame, added_psf(party), job)
+    return render_on_donors(party, frame, injection.donors_of(party), curve, job, own=own)
 
 
 def _noises(
@@ -244,7 +259,7 @@ def _rendering_steps(
             ),
             Step(
                 name="psf",
-                before={"fwhm [native pixel]": 0.0},
+                before={"fwhm [native pixel]": float(np.median(party.own_psf))},
                 after={"fwhm [native pixel]": float(np.nanmedian(party.measured.psf_fwhm))},
                 note=f"Moffat of the donor's width, index {MOFFAT_BETA:g}",
             ),
@@ -258,12 +273,19 @@ def _rendering_steps(
         )
     )
     if rendered.sky is not None:
+        shown = float(np.median(sky_numbers(rendered.sky)[1])) if len(rendered.sky) else None
+        note = "real galaxy-free sky of the donor, with its neighbours"
+        if party.noisy:
+            note += "; its noise lowered by what was left of the images' own"
         steps.append(
             Step(
                 name="sky",
-                before={"sky rms": 0.0 if before.noise is None else float(np.median(before.noise))},
-                after={"sky rms": float(np.median(sky_numbers(rendered.sky)[1]))},
-                note="real galaxy-free sky of the donor, with its neighbours",
+                before={
+                    "sky rms": 0.0 if before.noise is None else float(np.median(before.noise)),
+                    "share of the variance brought along": rendered.own_noise,
+                },
+                after={"sky rms": shown},
+                note=note,
             )
         )
     steps.append(
@@ -280,8 +302,10 @@ def _sky_of(
     party: Party, rendered: Rendered, frame: CommonFrame, injection: Injection | None, job: Job
 ) -> SkyLibrary | None:
     """Return the empty sky of a side's matched stamps, or None where it has none to show."""
-    if rendered.sky is not None:
-        rows = np.arange(len(party), dtype=np.int64)
+    if rendered.sky is not None and rendered.sky_rows is not None:
+        rows = rendered.sky_rows
+        if len(rows) == 0:
+            return None
         return SkyLibrary(rows=rows, stamps=rendered.sky, features=np.zeros((len(rows), 0)))
     if party.images.setup.rendition == "idealised":
         return None

@@ -57,6 +57,11 @@ class Party:
             return np.zeros(len(self))
         return np.asarray(np.broadcast_to(known, (len(self), known.shape[-1])).mean(1))
 
+    @property
+    def noisy(self) -> bool:
+        """Whether the images came with a telescope's sky."""
+        return self.images.setup.rendition == "survey"
+
     def keep(self, rows: BoolArray | IntArray) -> "Party":
         """Return the party with only `rows`."""
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
