@@ -70,7 +70,7 @@ def left_of_own_sky(
         sky = draw_sky(party, part, frame, job)
         level, _ = clipped_statistics(sky.reshape(len(part), bands, -1))
         flat = sky - level[..., None, None].astype(np.float32)
-        smooth.append(convolve(flat, on_stamp[part]))
+        smooth.append(convolve(flat, on_stamp[part], edges="wrap"))
     stamps = np.concatenate(smooth)
     _, rms = clipped_statistics(stamps.reshape(len(rows), bands, -1))
     variance = np.tile(np.median(rms**2, axis=0), (len(party), 1))

@@ -1,5 +1,7 @@
 """Convolve idealised images with a PSF whose width differs from image to image."""
 
+from typing import Literal
+
 import numpy as np
 import scipy.fft
 
@@ -69,7 +71,11 @@ def gaussian_transfer(fwhm: Float64Array, shape: tuple[int, int]) -> Float64Arra
 
 
 def convolve(
-    images: Float32Array, fwhm: Float64Array, *, beta: float = MOFFAT_BETA
+    images: Float32Array,
+    fwhm: Float64Array,
+    *,
+    beta: float = MOFFAT_BETA,
+    edges: Literal["reflect", "wrap"] = "reflect",
 ) -> Float32Array:
     """Convolve each image with a round PSF of its own width.
 
@@ -83,6 +89,8 @@ def convolve(
         [pixel], zero for no smoothing.
     beta : float
         Moffat index; infinity for a Gaussian.
+    edges : {"reflect", "wrap"}
+        ``wrap`` for noise, whose variance a reflection would raise along the border.
 
     Returns
     -------
@@ -107,7 +115,7 @@ def convolve(
         )
     height, width = images.shape[-2:]
     pad = int(min(np.ceil(REACH * fwhm.max(initial=0.0)) + 1, height - 1, width - 1))
-    padded = np.pad(images, ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="reflect")
+    padded = np.pad(images, ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode=edges)
     shape = (
         scipy.fft.next_fast_len(height + 2 * pad, real=True),
         scipy.fft.next_fast_len(width + 2 * pad, real=True),

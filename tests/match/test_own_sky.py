@@ -23,7 +23,7 @@ SIDE = 160
 SKY = View(geometry="sky", bands=("r", "g", "b"))
 
 
-def frames(n, *, seed, star, rms, name, peak=0.2):
+def frames(n, *, seed, star, rms, name):
     """Discs on white noise, with a star whose Gaussian width is `star` [pixel]."""
     rng = np.random.default_rng(seed)
     grid = np.arange(SIDE) - (SIDE - 1) / 2
@@ -32,7 +32,7 @@ def frames(n, *, seed, star, rms, name, peak=0.2):
         disc = 0.5 * np.exp(-np.hypot(grid[:, None], grid) / rng.uniform(4.0, 5.0))
         a, r = rng.uniform(0, 2 * np.pi), rng.uniform(58, 62)
         x, y = grid - r * np.cos(a), grid[:, None] - r * np.sin(a)
-        disc = disc + peak * np.exp(-0.5 * (x**2 + y**2) / star**2)
+        disc = disc + 0.2 * np.exp(-0.5 * (x**2 + y**2) / star**2)
         images[k] = disc + rng.normal(0.1, rms, (3, SIDE, SIDE))
     ids = np.array([f"{name}{k}" for k in range(n)])
     return ImageSet(
@@ -78,7 +78,8 @@ def test_two_halves_of_one_survey_keep_their_own_sky():
 
 @pytest.mark.parametrize("fwhm", [3.0, 5.0])
 def test_white_noise_through_a_psf_keeps_the_sum_of_its_squares(fwhm):
-    images = frames(12, seed=6, star=1.2, rms=0.01, name="sharp", peak=0.0)
+    noise = np.random.default_rng(6).normal(0.1, 0.01, (12, 3, SIDE, SIDE)).astype("f4")
+    images = frames(12, seed=6, star=1.2, rms=0.01, name="sharp").replace(images=noise)
     measured = measure_stamps(images, stars=True)
     party = Party(
         side="sim", images=images, view=SKY, measured=measured, original=np.arange(len(images))
@@ -86,12 +87,13 @@ def test_white_noise_through_a_psf_keeps_the_sum_of_its_squares(fwhm):
     job = Job(recipe=Recipe(stamp=64, frame="radius"), seed=0, kind="radius", progress=None)
     # One stamp pixel is one native pixel: the frame is 64 native pixels wide in every image.
     frame = CommonFrame(kind="radius", width=64.0)
-    party = replace(party, measured=measured.replace(radius=np.ones(len(images))))
+    middle, one = np.full(len(images), (SIDE - 1) / 2), np.ones(len(images))
+    party = replace(party, measured=measured.replace(x=middle, y=middle, radius=one))
     own = left_of_own_sky(party, frame, np.full(len(images), fwhm), job)
     assert len(own.rows) > 6
     kernel = moffat_kernels(np.array([fwhm]), 41)[0]
     expected = 0.01**2 * (kernel**2).sum()
-    # Area resampling at a random phase smooths a little on its own, and 36 patches of some 4096 / 20
+    # Resampling at a random phase smooths a little on its own; 36 patches of 4096 / 20
     # independent pixels scatter by 10 % each.
     assert np.median(own.variance) == pytest.approx(expected, rel=0.15)
 
