@@ -19,6 +19,7 @@ def run_audit(
     *,
     cost: Cost = "fast",
     checks: Sequence[str] | None = None,
+    also: Sequence[str] = (),
     caps: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> AuditResult:
@@ -31,7 +32,9 @@ def run_audit(
     cost : {"fast", "full"}
         ``full`` runs all checks, ``fast`` those that neither match nor embed again.
     checks : sequence of str, optional
-        Only these.
+        Choose from these only.
+    also : sequence of str
+        Checks to run whatever their cost.
     caps : sequence of str
         Reasons, known beforehand, for which the verdict can be no better than ``warned``.
     progress : callable, optional
@@ -47,8 +50,10 @@ def run_audit(
         If a check is unknown.
     """
     names = check_names() if checks is None else tuple(checks)
-    metas = {name: check_meta(load_check(name), name) for name in names}
-    wanted = [name for name in names if cost == "full" or metas[name].cost == "fast"]
+    metas = {name: check_meta(load_check(name), name) for name in (*names, *also)}
+    wanted = [
+        name for name in metas if cost == "full" or metas[name].cost == "fast" or name in also
+    ]
     rng = stream(given.seed, "audit", "views")
     thinned = replace(given, sim=given.sim.one_per_group(rng), obs=given.obs.one_per_group(rng))
     done, controls = [], []

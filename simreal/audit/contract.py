@@ -5,14 +5,14 @@ sides' stamps, at empty sky that went the same way, and at embeddings; one that 
 embed again is handed the means to (`Tools`), because no room knows another.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from simreal.core.arrays import Float32Array, IntArray
+from simreal.core.arrays import Float32Array, Float64Array, IntArray
 from simreal.core.audit import Cost, Reading
 from simreal.core.cards import View
 from simreal.core.embedding import Embedding
@@ -141,6 +141,19 @@ class Rematch(Protocol):
         ...
 
 
+#: (obs, sim) -> one Comparison per metric.
+Distance: TypeAlias = Callable[[Embedding, Embedding], tuple[Comparison, ...]]
+
+#: (stamps, sky, rng) -> pixels.
+Control: TypeAlias = Callable[[ImageSet, ImageSet | None, np.random.Generator], Float32Array]
+
+#: Both sides, the sky of both, a generator -> steps of equalising.
+Equalise: TypeAlias = Callable[
+    [tuple[ImageSet, ImageSet], tuple[ImageSet | None, ImageSet | None], np.random.Generator],
+    Iterable[tuple[str, str, ImageSet, ImageSet]],
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tools:
     """What checks of cost ``full`` need of other rooms.
@@ -151,19 +164,33 @@ class Tools:
     embed : mapping of variant to callable(ImageSet) -> Embedding
         With the encoder of the comparison, not trained anew; the leading variant first.
     distance : callable(obs, sim) -> tuple of Comparison
-        The metrics of the comparison, without a ceiling, with the settings of the
-        comparison; needs embeddings of one encoder.
-    degrade : callable(images, kind, severity, rng) -> images
-        One fault of a known size on stamps ``(n, band, y, x)``.
+        The metrics of the comparison whose far tail is the upper one, on embeddings of one
+        encoder, whatever their conditions: controls are wrong on purpose.
     bridges : mapping of str to ImageSet
         Other surveys, matched to the observed side like a simulation.
+    quick : callable or None
+        `distance` with less inference, for rows of which there are dozens.
+    own_noise : callable or None
+        ``(originals, stamps, sky)`` -> share ``(n,)`` of the sky's variance that originals
+        which carry noise add to the sky they are given.
+    controls : mapping of str to callable
+        ``(stamps, sky, rng)`` -> pixels changed for the worse on purpose, row by row.
+    transforms : mapping of str to callable
+        Changes to both sides that no distance should hang on.
+    equalise : callable or None
+        ``((sim, obs), (sky_sim, sky_obs), rng)`` -> ``(name, kind, sim, obs)`` step by step, with
+        kind ``"nothing"``, ``"nuisance"`` or ``"physics"``; steps add up.
     """
 
     rematch: Rematch
     embed: Mapping[str, Callable[[ImageSet], Embedding]]
-    distance: Callable[[Embedding, Embedding], tuple[Comparison, ...]]
-    degrade: Callable[[Float32Array, str, float, np.random.Generator], Float32Array]
+    distance: Distance
     bridges: Mapping[str, ImageSet] = field(default_factory=dict)
+    quick: Distance | None = None
+    own_noise: Callable[[ImageSet, ImageSet, ImageSet], Float64Array] | None = None
+    controls: Mapping[str, Control] = field(default_factory=dict)
+    transforms: Mapping[str, Callable[[Float32Array], Float32Array]] = field(default_factory=dict)
+    equalise: Equalise | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,9 +13,10 @@ from simreal.core.errors import SimrealError, did_you_mean
 #: command -> (module that holds it, one line of help); loaded only when used.
 _COMMANDS = {
     "compare": ("simreal.cli.compare", "Compare a simulated with an observed collection."),
+    "audit": ("simreal.cli.audit", "Ask whether a distance measures galaxies, or veto it."),
     "calibrate": ("simreal.cli.calibrate", "Check the statistics: level, power, coverage, ladder."),
     "check": ("simreal.cli.check", "Say whether a plug-in keeps its contract."),
-    "list": ("simreal.cli.listing", "List catalogues, encoders or metrics."),
+    "list": ("simreal.cli.listing", "List catalogues, encoders, metrics or checks."),
     "doctor": ("simreal.cli.doctor", "Say what works on this machine and what does not."),
     "cache": ("simreal.cli.cache", "Look at the stage cache, or empty it."),
 }

@@ -10,7 +10,7 @@ import click
 from simreal.cli._show import progress_shown
 
 #: Options whose name is not that of the setting.
-_OPTIONS = {"metrics": "--metric", "check_encoders": "--check-encoder"}
+_OPTIONS = {"metrics": "--metric", "check_encoders": "--check-encoder", "bridges": "--bridge"}
 
 
 @click.command(name="compare")
@@ -30,6 +30,13 @@ _OPTIONS = {"metrics": "--metric", "check_encoders": "--check-encoder"}
     "--metric", "metrics", multiple=True, help="Metric; repeat for several; 'fast' or 'all'."
 )
 @click.option("--ceiling", help="Bad mock: pixel-permuted (default), KIND=SEVERITY or none.")
+@click.option("--audit", help="fast (default), full or none; see 'simreal audit'.")
+@click.option(
+    "--bridge", "bridges", multiple=True, help="Another survey as a row of the full audit; repeat."
+)
+@click.option(
+    "--nuisance", is_flag=True, help="Match one more nuisance at a time; see what is left."
+)
 @click.option(
     "--strata", multiple=True, metavar="PROPERTY", help="Compare at fixed property; repeat."
 )
@@ -78,7 +85,7 @@ def command(
     from simreal.pipeline.run import run_comparison
     from simreal.pipeline.settings import resolve
 
-    given = {key: value for key, value in options.items() if value not in (None, ())}
+    given = {key: value for key, value in options.items() if value not in (None, (), False)}
     settings = resolve(given, config=config, quick=quick)
     limits = parse_limits(fail_above, settings.metrics)
     if dry_run:
@@ -105,6 +112,9 @@ def _command_line(given: dict[str, Any], *, config: Path | None, quick: bool) ->
     words += ["--quick"] if quick else []
     for name, value in given.items():
         option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+        if value is True:
+            words.append(option)
+            continue
         for item in value if isinstance(value, tuple) else (value,):
             words += [option, str(item)]
     return shlex.join(words)
@@ -115,6 +125,8 @@ def _planned(rows: list[dict[str, Any]]) -> str:
 
 
 def _summary(results: Any, folder: Path, *, verbose: bool) -> str:
+    from simreal.report.audit_text import audit_lines
+
     lines = [results["headline"], ""]
     lines.append(f"{'variant':10} {'metric':20} {'value':>10} {'95 % interval':>24} "
                  f"{'floor (2.5-97.5 %)':>28} {'excess':>8} {'p':>8} {'Holm p':>8} "
@@ -134,7 +146,7 @@ def _summary(results: Any, folder: Path, *, verbose: bool) -> str:
             f"{at_floor:>28} {excess:>8} {row['p_value']:8.3g} {row['p_adjusted']:8.3g} "
             f"{row['n_sim']:5d}"
         )
-    lines.append("")
+    lines += ["", *audit_lines(results, brief=not verbose), ""]
     if dependent := results["robustness"]["encoder_dependent"]:
         lines.append(f"encoders disagree on {', '.join(dependent)}: see the report")
     warnings = results["warnings"]

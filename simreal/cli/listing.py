@@ -7,10 +7,10 @@ import click
 
 
 @click.command(name="list")
-@click.argument("what", type=click.Choice(["catalogues", "encoders", "metrics"]))
+@click.argument("what", type=click.Choice(["catalogues", "encoders", "metrics", "checks"]))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of objects.")
 def command(what: str, as_json: bool) -> int:
-    """List catalogues, encoders or metrics."""
+    """List catalogues, encoders, metrics or the checks of an audit."""
     from simreal.pipeline import inventory
 
     rows = getattr(inventory, what)()

@@ -15,8 +15,9 @@ from simreal.match.donors import widest_sky
 from simreal.match.frame import CommonFrame
 from simreal.match.job import Job
 from simreal.match.psf import convolve
-from simreal.match.render import CHUNK, draw_sky
+from simreal.match.render import CHUNK, draw_sky, noise_variance
 from simreal.match.sides import Party
+from simreal.match.texture import NOISE_SIGMA
 from simreal.measure.sky import clipped_statistics
 
 #: A PSF narrower than this part of the observed one, in the median, is brought to it. Widths
@@ -34,8 +35,10 @@ class OwnSky:
         Images with enough galaxy-free sky to show it.
     stamps : array (k, band, stamp, stamp)
         Their own sky through the PSF that the galaxies go through, level removed.
-    variance : array (n, band)
-        Noise variance of every image; the median of those measured for the others.
+    variance : array (n, 1 + band)
+        Noise variance of every image, of its luminance and of each band's deviation from it; the
+        median of those measured for the others. Kept apart, because a composite's noise is
+        far more alike between bands than that of its parts.
     """
 
     rows: IntArray
@@ -62,20 +65,36 @@ def left_of_own_sky(
     bands, size = party.images.images.shape[1], job.recipe.stamp
     if len(rows) == 0:
         nothing = np.zeros((0, bands, size, size), dtype=np.float32)
-        return OwnSky(rows=rows, stamps=nothing, variance=np.zeros((len(party), bands)))
+        return OwnSky(rows=rows, stamps=nothing, variance=np.zeros((len(party), 1 + bands)))
     on_stamp = fwhm * scale * size / frame.width
     smooth = []
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
-        sky = draw_sky(party, part, frame, job)
-        level, _ = clipped_statistics(sky.reshape(len(part), bands, -1))
-        flat = sky - level[..., None, None].astype(np.float32)
+        flat = _without_halo(draw_sky(party, part, frame, job))
         smooth.append(convolve(flat, on_stamp[part], edges="wrap"))
     stamps = np.concatenate(smooth)
-    _, rms = clipped_statistics(stamps.reshape(len(rows), bands, -1))
-    variance = np.tile(np.median(rms**2, axis=0), (len(party), 1))
-    variance[rows] = rms**2
+    measured = noise_variance(stamps)
+    variance = np.tile(np.median(measured, axis=0), (len(party), 1))
+    variance[rows] = measured
     return OwnSky(rows=rows, stamps=stamps, variance=variance)
+
+
+def _without_halo(sky: Float32Array) -> Float32Array:
+    """Return sky without the quadratic surface that fits each plane best.
+
+    Patches of free sky begin at two half-light radii, where the galaxy's own halo still shines:
+    on empty sky it would be taken for noise, on the stamp it is where it belongs.
+    """
+    n, bands, height, width = sky.shape
+    planes = sky.reshape(n * bands, -1)
+    level, rms = clipped_statistics(planes)
+    # A star must not bend the surface.
+    limit = NOISE_SIGMA * rms[:, None]
+    calm = np.clip(planes - level[:, None], -limit, limit)
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].reshape(2, -1)
+    modes, _ = np.linalg.qr(np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1))
+    flat = planes - level[:, None] - (calm @ modes) @ modes.T
+    return np.asarray(flat.reshape(sky.shape), dtype=np.float32)
 
 
 def sharper(sim: Party, obs: Party, job: Job) -> bool:

@@ -129,13 +129,26 @@ def render_on_donors(
 
 
 def _made_up(sky: Float32Array, own: "OwnSky", rows: slice) -> tuple[Float32Array, Float64Array]:
-    """Return a donor's sky with its noise lowered by what the images bring, and that share."""
+    """Return a donor's sky with its noise lowered by what the images bring, and that share.
+
+    Luminance and the bands' deviations from it are lowered each by its own share.
+    """
     level, rms = clipped_statistics(sky.reshape(*sky.shape[:2], -1))
-    share = np.clip(own.variance[rows] / np.maximum(rms**2, 1e-12), 0.0, 1.0)
+    share = np.clip(own.variance[rows] / np.maximum(noise_variance(sky), 1e-12), 0.0, 1.0)
+    lost = (1.0 - np.sqrt(1.0 - share))[..., None, None]
     limit = (NOISE_SIGMA * rms)[..., None, None]
     noise = np.clip(sky - level[..., None, None], -limit, limit)
-    lowered = sky + (np.sqrt(1.0 - share) - 1.0)[..., None, None] * noise
-    return lowered.astype(np.float32), share
+    common = noise.mean(axis=1, keepdims=True)
+    lowered = sky - lost[:, :1] * common - lost[:, 1:] * (noise - common)
+    return lowered.astype(np.float32), share[:, 0]
+
+
+def noise_variance(sky: Float32Array) -> Float64Array:
+    """Return the variance of the luminance and of each band's deviation ``(n, 1 + band)``."""
+    luminance = sky.mean(axis=1, keepdims=True)
+    parts = np.concatenate([luminance, sky - luminance], axis=1)
+    _, rms = clipped_statistics(parts.reshape(*parts.shape[:2], -1))
+    return np.asarray(rms**2)
 
 
 def _seen_light(

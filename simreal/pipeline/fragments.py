@@ -52,6 +52,7 @@ def matching(matched: "Matched") -> dict[str, Any]:
         "balance": plain(matched.balance),
         "matched_fraction": plain(matched.matched_fraction),
         "n_donors": len(matched.donors),
+        "donor_rows": matched.donors.tolist(),
         "excluded": plain(matched.exclusions),
         "warnings": list(matched.warnings),
         "residual_differences": list(matched.residual_differences),

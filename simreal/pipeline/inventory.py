@@ -1,4 +1,4 @@
-"""What there is to choose from: catalogues, encoders and metrics."""
+"""What there is to choose from: catalogues, encoders, metrics and checks."""
 
 from typing import Any
 
@@ -34,6 +34,11 @@ def encoders() -> list[dict[str, Any]]:
 def metrics() -> list[dict[str, Any]]:
     """Return the metrics, built in and of outsiders."""
     return _plugins("simreal.compare.metrics", "simreal.metrics")
+
+
+def checks() -> list[dict[str, Any]]:
+    """Return the checks of an audit, built in and of outsiders."""
+    return _plugins("simreal.audit.checks", "simreal.checks")
 
 
 def _plugins(package: str, group: str) -> list[dict[str, Any]]:

@@ -52,6 +52,9 @@ class Plan:
     embed_keys, compare_keys : mapping of variant to str
     checks : tuple of Check
         What the result must not hang on.
+    bridge_cards : tuple of Card
+        Other surveys, whose rows the audit adds.
+    audit_key : str
     """
 
     settings: RunSettings
@@ -66,6 +69,8 @@ class Plan:
     embed_keys: Mapping[str, str]
     compare_keys: Mapping[str, str]
     checks: tuple[Check, ...]
+    bridge_cards: tuple[Card, ...]
+    audit_key: str
 
 
 def make_plan(settings: RunSettings) -> Plan:
@@ -105,14 +110,22 @@ def make_plan(settings: RunSettings) -> Plan:
         strata=settings.strata,
         strata_bins=settings.strata_bins,
     )
+    bridge_cards = tuple(card_for(name, role="observed") for name in settings.bridges)
+    for card in bridge_cards:
+        _check_tracks(card, obs_card)
+    if bridge_cards and settings.audit != "full":
+        raise UsageError(
+            "bridges: another survey is a row of the full audit; add --audit full, or leave it out"
+        )
+    cards = {"sim": sim_card, "obs": obs_card, **{card.name: card for card in bridge_cards}}
     read_keys = {
-        side: stage_key("read", code=("data",), source=fingerprint(card, seed=settings.seed))
-        for side, card in (("sim", sim_card), ("obs", obs_card))
+        name: stage_key("read", code=("data",), source=fingerprint(card, seed=settings.seed))
+        for name, card in cards.items()
     }
     match_key = stage_key(
         "match",
         code=("match", "measure", "stats"),
-        read=read_keys,
+        read={side: read_keys[side] for side in ("sim", "obs")},
         null_test=sim_card == obs_card,
         recipe=recipe,
         seed=settings.seed,
@@ -176,11 +189,43 @@ def make_plan(settings: RunSettings) -> Plan:
         embed_keys=embed_keys,
         compare_keys=compare_keys,
         checks=tuple(checks),
+        bridge_cards=bridge_cards,
+        audit_key=_audit_key(settings, read_keys, match_key, embed_keys, inference),
     )
+
+
+def _audit_key(
+    settings: RunSettings,
+    read_keys: Mapping[str, str],
+    match_key: str,
+    embed_keys: Mapping[str, str],
+    inference: "InferenceSettings",
+) -> str:
+    """Return the key of the audit: a fast battery knows no distances and no other matches."""
+    inputs: dict[str, Any] = {
+        "match": match_key,
+        "embedding": embed_keys[VARIANTS[0]],
+        "level": settings.audit,
+        "nuisance": settings.nuisance,
+        "plants": settings.plants,
+        "allow": settings.allow,
+        "seed": settings.seed,
+    }
+    code = ["audit", "measure", "stats", "pipeline/audit"]
+    if settings.audit == "full" or settings.nuisance or settings.plants:
+        code += ["match", "encode", "compare"]
+        inputs |= {
+            "embeddings": dict(embed_keys),
+            "bridges": {name: read_keys[name] for name in settings.bridges},
+            "metrics": settings.metrics,
+            "inference": inference,
+        }
+    return stage_key("audit", code=tuple(code), **inputs)
 
 
 def _check_scoring(settings: RunSettings) -> None:
     """Refuse settings that contradict each other, before any work is done."""
+    from simreal.pipeline.audit import parse_plants
     from simreal.pipeline.encoding import PIXEL_PERMUTED, parse_ceiling, stored_encoder
 
     if settings.encoder_from is not None and settings.mode != "frozen":
@@ -193,6 +238,8 @@ def _check_scoring(settings: RunSettings) -> None:
         stored_encoder(settings.encoder_from, variant)
     if settings.ceiling not in (PIXEL_PERMUTED, "none"):
         parse_ceiling(settings.ceiling)
+    if settings.plants:
+        parse_plants(settings.plants)
 
 
 def _stored_digest(settings: RunSettings, variant: str) -> str:
@@ -233,6 +280,8 @@ def describe(plan: Plan) -> list[dict[str, Any]]:
     for variant in VARIANTS:
         tested = f"{', '.join(plan.settings.metrics)}; {plan.inference.n_permutations} permutations"
         rows.append(row(f"compare {variant}", "compare", plan.compare_keys[variant], tested))
+    if plan.settings.audit != "none":
+        rows.append(row("audit", "audit", plan.audit_key, f"{plan.settings.audit} battery"))
     for check in plan.checks:
         name = f"check {check.encoder} {check.seed}"
         rows.append(row(name, "compare", check.compare_key, "the leading variant again"))

@@ -14,12 +14,6 @@ from simreal.pipeline.settings import RunSettings
 SCHEMA = 1
 LEVEL = 0.05
 
-#: Audits are not part of this version: naming what was not run is part of the verdict.
-AUDIT_NOT_RUN = (
-    "sky-corner classifier", "noise power spectrum", "PSF", "masked-centre classifier",
-    "nuisance probes", "positive control", "negative controls", "invariance",
-)  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReadSide:
@@ -36,6 +30,7 @@ def assemble(
     read: Mapping[str, ReadSide],
     stamps: Mapping[str, ImageSet],
     match: Mapping[str, Any],
+    audit: Mapping[str, Any],
     compared: Mapping[str, Mapping[str, Any]],
     checked: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
@@ -50,6 +45,8 @@ def assemble(
         The images as matched.
     match : mapping
         From `fragments.matching`.
+    audit : mapping
+        From `audit.as_fragment`.
     compared : mapping
         `fragments.comparing` of each variant, the leading one first.
     checked : sequence of mapping
@@ -82,7 +79,7 @@ def assemble(
             "balance": match["balance"],
             "n_donors": match["n_donors"],
         },
-        "audit": _audit(plan.sim_card.track, match),
+        "audit": {**audit, "positive_excess": positive_excess(audit["controls"], comparisons)},
         "ceiling": _ceiling(settings, cards["obs"].name),
         "comparisons": comparisons,
         "robustness": robustness(compared[lead], checked, variant=lead, plan=plan),
@@ -114,9 +111,10 @@ def headline(results: Mapping[str, Any]) -> str:
     rows = [row for row in results["comparisons"] if row["lead"]]
     sim, obs = results["sim"]["name"], results["obs"]["name"]
     usable = [row for row in rows if row["p_adjusted"] is not None]
-    verdict = results["audit"]["verdict"]
+    verdict = _said(results["audit"])
     if not usable:
-        return f"{sim} against {obs}: not computable ({rows[0]['reason'] if rows else 'no metric'})"
+        reason = rows[0]["reason"] if rows else "no metric"
+        return f"{sim} against {obs}: audit verdict {verdict}; not computable ({reason})"
     best = min(usable, key=lambda row: (row["p_adjusted"], row["metric"]))
     told_apart = [row for row in usable if row["p_adjusted"] <= LEVEL]
     outcome = (
@@ -126,9 +124,16 @@ def headline(results: Mapping[str, Any]) -> str:
     )
     kind = " (null test: two disjoint halves of one collection)" if results["null_test"] else ""
     return (
-        f"{sim} against {obs}{kind}: {outcome} on {best['variant']} with {best['n_sim']} groups a "
-        f"side (smallest Holm p = {best['p_adjusted']:.3g}); audit verdict: {verdict}"
+        f"{sim} against {obs}{kind}: audit verdict {verdict}; {outcome} on {best['variant']} with "
+        f"{best['n_sim']} groups a side (smallest Holm p = {best['p_adjusted']:.3g})"
     )
+
+
+def _said(audit: Mapping[str, Any]) -> str:
+    """Return the verdict, and for a confounded comparison by what."""
+    by = next((check["title"] for check in audit["checks"] if check["name"] == audit["first"]), "")
+    verdict = str(audit["verdict"])
+    return f"{verdict} (by {by})" if verdict == "confounded" and by else verdict
 
 
 def _side(card: Card, native: ImageSet, stamps: ImageSet) -> dict[str, Any]:
@@ -168,23 +173,45 @@ def _encoder(
     }
 
 
-def _audit(track: str, match: Mapping[str, Any]) -> dict[str, Any]:
-    reasons = ["no audit of nuisances has been run, so nothing can be called clean"]
-    if track == "rgb":
-        reasons.insert(
-            0, "8-bit display composites: the display mapping is not a calibrated flux scale"
+def positive_excess(
+    controls: Sequence[Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]] | None:
+    """Return the headline excess against the positive control instead of the floor.
+
+    (value - positive) / (ceiling - positive), where positive is what real galaxies sent through
+    the simulation's own pipeline read; None where that was not computable.
+
+    Examples
+    --------
+    >>> row = {"variant": "luminance", "metric": "mmd", "lead": True, "value": 0.3, "low": 0.2,
+    ...        "high": 0.4, "ceiling": 1.1}
+    >>> control = {"kind": "positive", "variant": "luminance", "metric": "mmd", "value": 0.1,
+    ...            "reason": None}
+    >>> round(positive_excess([control], [row])[0]["value"], 3)
+    0.2
+    """
+    positive: dict[tuple[str, str], float] = {}
+    for row in controls:
+        if row["kind"] == "positive" and row["value"] is not None and not row.get("reason"):
+            positive.setdefault((row["variant"], row["metric"]), row["value"])
+    rows = []
+    for row in comparisons:
+        base = positive.get((row["variant"], row["metric"]))
+        if not row["lead"] or base is None or row["value"] is None or row["ceiling"] is None:
+            continue
+        span = row["ceiling"] - base
+        scaled = sorted((row[end] - base) / span for end in ("low", "high"))
+        rows.append(
+            {
+                "metric": row["metric"],
+                "variant": row["variant"],
+                "value": (row["value"] - base) / span,
+                "low": scaled[0],
+                "high": scaled[1],
+                "reason": None,
+            }
         )
-    reasons += [
-        f"not on the same footing after matching: {d}" for d in match["residual_differences"]
-    ]
-    failed = [check["name"] for check in match["checks"] if check["passed"] is False]
-    reasons += [f"match check outside its limit: {name}" for name in failed]
-    return {
-        "verdict": "warned",
-        "checks": [],
-        "not_run": list(AUDIT_NOT_RUN),
-        "reasons": reasons,
-    }
+    return rows or None
 
 
 def _ceiling(settings: RunSettings, obs: str) -> dict[str, str] | None:

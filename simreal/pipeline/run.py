@@ -138,11 +138,13 @@ def run_comparison(
         _compare(work, task, _embed(work, task, stamps), residual)
         for task in (_check(plan, check) for check in plan.checks)
     ]
+    audit, audit_pictures = _audit(work, native, matched, stamps, embedded)
     results = assemble(
         plan,
         read=read,
         stamps=stamps.sides,
         match=match,
+        audit=audit,
         compared={variant: _json(path / "compared.json") for variant, path in compared.items()},
         checked=[_json(path / "compared.json") for path in checked],
         provenance={"command": command, "timings": work.seconds},
@@ -156,6 +158,7 @@ def run_comparison(
             native=native,
             stamps=stamps.sides,
             lead=compared[VARIANTS[0]],
+            audit_pictures=audit_pictures,
         )
         _keep_embeddings(embedded, folder / "embeddings")
         if stamps.training is not None:
@@ -218,6 +221,9 @@ def _match(work: _Work, native: Mapping[str, ImageSet]) -> Path:
         )
         write_set(folder / "sim.h5", matched.sim)
         write_set(folder / "obs.h5", matched.obs)
+        for side, sky in (("sim", matched.sky_sim), ("obs", matched.sky_obs)):
+            if sky is not None:
+                write_set(folder / f"sky_{side}.h5", sky)
         _dump(fragments.matching(matched), folder / "match.json")
 
     with work.stage("match"):
@@ -357,6 +363,42 @@ def _compare(work: _Work, task: _Task, embedded: Path, residual: list[str]) -> P
         return work.cache.fetch("compare", task.compare_key, build)
 
 
+def _audit(
+    work: _Work,
+    native: Mapping[str, ImageSet],
+    matched: Path,
+    stamps: Stamps,
+    embedded: Mapping[str, Path],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Ask whether the distance measures galaxies; return the answer and its pictures."""
+    from simreal.pipeline.audit import Evidence, audit_comparison, not_audited
+
+    plan, match = work.plan, _json(matched / "match.json")
+    if plan.settings.audit == "none":
+        return not_audited(plan, match), {}
+    bridges = {
+        card.name: _ingest(work, card, plan.read_keys[card.name]).images
+        for card in plan.bridge_cards
+    }
+
+    def build(folder: Path) -> None:
+        evidence = Evidence(
+            native=native,
+            stamps=stamps.sides,
+            sky={side: _stored_if_any(matched / f"sky_{side}.h5") for side in SIDES},
+            embedded=embedded,
+            match=match,
+            bridges=bridges,
+        )
+        found, shown = audit_comparison(plan, evidence, progress=work.progress)
+        _dump(found, folder / "audit.json")
+        _dump(shown, folder / "pictures.json")
+
+    with work.stage("audit"):
+        folder = work.cache.fetch("audit", plan.audit_key, build)
+    return _json(folder / "audit.json"), _json(folder / "pictures.json")
+
+
 def _ceiling(embedded: Path) -> Embedding | None:
     """Return the declared bad mock, if there is one."""
     from simreal.data.store import read_embedding
@@ -380,6 +422,7 @@ def _write(
     native: Mapping[str, ImageSet],
     stamps: Mapping[str, ImageSet],
     lead: Path,
+    audit_pictures: Mapping[str, Any],
 ) -> None:
     """Write everything a reader, a script and a referee need, each file whole."""
     from simreal.report.page import ReportInputs, write_report
@@ -394,6 +437,7 @@ def _write(
             sim=stamps["sim"],
             obs=stamps["obs"],
             explained_variance=np.array(results["map"]["explained_variance"]),
+            audit_pictures=audit_pictures,
             **{name: objects[name] for name in objects.files},
         )
     write_report(inputs, folder)
@@ -406,6 +450,10 @@ def _stored(path: Path) -> ImageSet:
     from simreal.data.store import read_set
 
     return read_set(path)
+
+
+def _stored_if_any(path: Path) -> ImageSet | None:
+    return _stored(path) if path.exists() else None
 
 
 def _dump(value: Any, path: Path) -> None:

@@ -38,6 +38,10 @@ class RunSettings(BaseModel):
     encoder_seeds: Annotated[int, Field(ge=1, le=50)] = 1
     metrics: tuple[str, ...] = ("mmd", "occupancy", "sliced_wasserstein")
     ceiling: str = "pixel-permuted"
+    audit: Literal["none", "fast", "full"] = "fast"
+    bridges: tuple[str, ...] = ()
+    nuisance: bool = False
+    plants: tuple[str, ...] = ()
     strata: tuple[str, ...] = ()
     strata_bins: Annotated[int, Field(ge=2)] | None = None
     n: Annotated[int, Field(ge=1)] | None = None

@@ -92,19 +92,21 @@ def test_white_noise_through_a_psf_keeps_the_sum_of_its_squares(fwhm):
     own = left_of_own_sky(party, frame, np.full(len(images), fwhm), job)
     assert len(own.rows) > 6
     kernel = moffat_kernels(np.array([fwhm]), 41)[0]
-    expected = 0.01**2 * (kernel**2).sum()
+    # Six modes of the quadratic surface are gone, each with the power of white noise.
+    expected = 0.01**2 * ((kernel**2).sum() - 6 / 64**2)
     # Resampling at a random phase smooths a little on its own; 36 patches of 4096 / 20
     # independent pixels scatter by 10 % each.
-    assert np.median(own.variance) == pytest.approx(expected, rel=0.15)
+    # Of three bands of equal independent noise, the mean has a third, each deviation two thirds.
+    assert np.median(own.variance[:, 0]) == pytest.approx(expected / 3, rel=0.15)
+    assert np.median(own.variance[:, 1:]) == pytest.approx(expected * 2 / 3, rel=0.15)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
 def test_the_donor_makes_up_the_difference(share):
     rng = np.random.default_rng(7)
     sky = rng.normal(0.1, 0.02, (6, 3, 64, 64)).astype("f4")
-    own = OwnSky(
-        rows=np.arange(6), stamps=np.zeros_like(sky), variance=np.full((6, 3), share * 0.02**2)
-    )
+    parts = share * 0.02**2 * np.array([1 / 3, 2 / 3, 2 / 3, 2 / 3])
+    own = OwnSky(rows=np.arange(6), stamps=np.zeros_like(sky), variance=np.tile(parts, (6, 1)))
     lowered, found = _made_up(sky, own, slice(0, 6))
     # Clipping at three sigma takes 3 % off the variance of a normal distribution.
     assert found.mean() == pytest.approx(share, rel=0.04, abs=1e-9)
