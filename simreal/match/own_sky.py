@@ -9,20 +9,27 @@ variance. Left as it is, noise would count twice.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import gaussian_filter, label, maximum_filter
 
 from simreal.core.arrays import Float32Array, Float64Array, IntArray
 from simreal.match.donors import widest_sky
 from simreal.match.frame import CommonFrame
 from simreal.match.job import Job
+from simreal.match.noise import CLEARANCE
 from simreal.match.psf import convolve
 from simreal.match.render import CHUNK, draw_sky, noise_variance
 from simreal.match.sides import Party
 from simreal.match.texture import NOISE_SIGMA
-from simreal.measure.sky import clipped_statistics
+from simreal.measure.sky import border_sky, clipped_statistics
+from simreal.measure.stamps import Measured
 
 #: A PSF narrower than this part of the observed one, in the median, is brought to it. Widths
 #: of two halves of one survey with a few hundred stars scatter by 5 %.
 SHARPER = 0.85
+#: [pixel] Sources are looked for after smoothing by this, and painted over this much wider.
+SOURCE_SMOOTHING = 2.0
+SOURCE_SIGMA = 4.0
+SOURCE_GROWTH = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,6 +51,10 @@ class OwnSky:
     rows: IntArray
     stamps: Float32Array
     variance: Float64Array
+
+    def cleared(self, flat: Float32Array, measured: Measured, rows: slice) -> Float32Array:
+        """Return images without the neighbours they brought; see `without_neighbours`."""
+        return without_neighbours(flat, measured, rows)
 
 
 def left_of_own_sky(
@@ -70,7 +81,7 @@ def left_of_own_sky(
     smooth = []
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
-        flat = _without_halo(draw_sky(party, part, frame, job))
+        flat = _sourceless(_without_halo(draw_sky(party, part, frame, job)))
         smooth.append(convolve(flat, on_stamp[part], edges="wrap"))
     stamps = np.concatenate(smooth)
     measured = noise_variance(stamps)
@@ -97,6 +108,12 @@ def _without_halo(sky: Float32Array) -> Float32Array:
     return np.asarray(flat.reshape(sky.shape), dtype=np.float32)
 
 
+def _sourceless(flat: Float32Array) -> Float32Array:
+    """Return sky on a level of zero with its sources set to it, as on the stamps."""
+    _, rms = clipped_statistics(flat.reshape(*flat.shape[:2], -1))
+    return np.where(np.abs(flat) <= (NOISE_SIGMA * rms)[..., None, None], flat, np.float32(0))
+
+
 def sharper(sim: Party, obs: Party, job: Job) -> bool:
     """Return whether the simulated images are clearly sharper than the observed ones."""
     widths = [
@@ -106,6 +123,41 @@ def sharper(sim: Party, obs: Party, job: Job) -> bool:
         for party in (sim, obs)
     ]
     return bool(np.isfinite(widths).all() and widths[0] < SHARPER * widths[1])
+
+
+def without_neighbours(block: Float32Array, measured: Measured, rows: slice) -> Float32Array:
+    """Return images on a level of zero whose sources on free sky are painted over with zero.
+
+    The sky that is given to them brings neighbours at the survey's own rate; those on the sky
+    that they came with would be there twice. Sources nearer than free sky begins stay, and so
+    does all that is connected to the galaxy: what belongs to it is not for a match to decide.
+
+    Parameters
+    ----------
+    block : array (k, band, y, x)
+    measured : Measured
+        Of the whole side.
+    rows : slice
+        Rows of `block` in it.
+    """
+    out = block.copy()
+    luminance = block.mean(axis=1)
+    _, rms = border_sky(luminance)
+    smooth = gaussian_filter(luminance, (0, SOURCE_SMOOTHING, SOURCE_SMOOTHING))
+    y, x = np.indices(luminance.shape[1:])
+    for k in range(len(block)):
+        row = rows.start + k
+        # Smoothed noise is quieter than noise; correlated noise less so. This errs to the faint.
+        bright = smooth[k] > SOURCE_SIGMA * rms[k] / SOURCE_SMOOTHING
+        labels, count = label(bright)
+        reach = CLEARANCE * measured.radius[row]
+        near = np.hypot(y - measured.y[row], x - measured.x[row]) < reach
+        kept = np.zeros(count + 1, dtype=np.bool_)
+        kept[np.unique(labels[near])] = True
+        kept[0] = True
+        gone = maximum_filter(~kept[labels], size=2 * SOURCE_GROWTH + 1) & ~near
+        out[k][:, gone] = 0.0
+    return out
 
 
 def with_own_psf(party: Party) -> Party:

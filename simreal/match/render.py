@@ -106,6 +106,8 @@ def render_on_donors(
     shown = np.arange(len(party)) if own is None else own.rows
     for rows, block in party.images.chunks(CHUNK):
         flat = remove_background(block, noisy=party.noisy)
+        if own is not None:
+            flat = own.cleared(flat, party.measured, rows)
         light = _seen_light(flat, party, rows, fwhm=fwhm, frame=frame, job=job)
         sky = draw_sky(donors.party, donors.pick[rows], frame, job, repeats=repeats[rows])
         if own is not None:

@@ -10,7 +10,7 @@ from simreal.core.images import ImageSet, Setup
 from simreal.match.frame import CommonFrame
 from simreal.match.injection import wide_enough
 from simreal.match.job import Job
-from simreal.match.own_sky import OwnSky, left_of_own_sky
+from simreal.match.own_sky import OwnSky, left_of_own_sky, without_neighbours
 from simreal.match.psf import moffat_kernels
 from simreal.match.recipe import Recipe
 from simreal.match.render import _made_up
@@ -122,3 +122,23 @@ def test_donors_are_exchanged_and_never_lost():
     assert sorted(better) == sorted(pick)
     assert (own > given[better]).sum() < (own > given[pick]).sum()
     assert (own > given[better]).sum() == 0
+
+
+def test_neighbours_are_painted_over_and_the_galaxy_is_not():
+    rng = np.random.default_rng(9)
+    grid = np.arange(SIDE) - (SIDE - 1) / 2
+    galaxy = 0.5 * np.exp(-np.hypot(grid[:, None], grid) / 5)
+    star = 0.3 * np.exp(-0.5 * ((grid - 55) ** 2 + (grid[:, None] + 40) ** 2) / 2**2)
+    # A bridge of light ties this companion to the galaxy.
+    companion = 0.2 * np.exp(-0.5 * ((grid + 30) ** 2 + grid[:, None] ** 2) / 4**2)
+    companion += 0.05 * ((grid < 0) & (grid > -30) & (np.abs(grid[:, None]) < 3))
+    noise = rng.normal(0, 0.005, (1, 3, SIDE, SIDE))
+    images = (galaxy + star + companion + noise).astype("f4")
+    sky = frames(1, seed=10, star=1.2, rms=0.005, name="sharp").replace(images=images)
+    measured = measure_stamps(sky)
+    cleared = without_neighbours(images, measured, slice(0, 1))
+    assert abs(cleared[0, :, 38:42, 133:137].mean()) < 0.001
+    inner = np.s_[0, :, 40:120, 40:120]
+    assert np.array_equal(cleared[inner], images[inner])
+    # Nothing but the star and what lies within its growth is gone.
+    assert (cleared != images).any(axis=1).mean() < 0.03
