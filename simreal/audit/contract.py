@@ -7,6 +7,7 @@ embed again is handed the means to (`Tools`), because no room knows another.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
@@ -232,12 +233,14 @@ class Found:
     controls: Sequence[Mapping[str, Any]] = ()
 
 
+@cache
 def check_names() -> tuple[str, ...]:
     """Return the names of all installed checks in the order of their codes."""
     names = available(PACKAGE, GROUP)
     return tuple(sorted(names, key=lambda name: (check_meta(load_check(name), name).order, name)))
 
 
+@cache
 def load_check(name: str) -> ModuleType:
     """Return the module of a check.
 

@@ -15,6 +15,10 @@ from simreal.core.arrays import BoolArray, Float64Array, IntArray
 from simreal.stats.logistic import fit_logistic
 
 FOLDS = 5
+#: Folds test each other: what one is tested on, the other four have learned from. Near the null
+#: the scatter of the mean is 1.24 to 1.39 times what independent folds would have (simulated,
+#: and on splits of real sky); less where the sides are far apart.
+SHARED = 1.4
 #: Inverse ridges tried inside the training folds of `cross_validated_r2`.
 RIDGES = (1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
 
@@ -90,10 +94,9 @@ def cross_validated_auc(
         value, error = auc_with_error(scores[held][own], scores[held][~own])
         values.append(value)
         variances.append(error**2)
-    # Folds share most of their training rows; the influence of held-out rows is independent.
     return Probed(
         value=float(np.mean(values)),
-        error=float(np.sqrt(np.sum(variances)) / FOLDS),
+        error=SHARED * float(np.sqrt(np.sum(variances)) / FOLDS),
         scores=scores,
     )
 

@@ -10,7 +10,12 @@ import click
 from simreal.cli._show import progress_shown
 
 #: Options whose name is not that of the setting.
-_OPTIONS = {"metrics": "--metric", "check_encoders": "--check-encoder", "bridges": "--bridge"}
+_OPTIONS = {
+    "metrics": "--metric",
+    "check_encoders": "--check-encoder",
+    "bridges": "--bridge",
+    "plants": "--plant",
+}
 
 
 @click.command(name="compare")
@@ -36,6 +41,13 @@ _OPTIONS = {"metrics": "--metric", "check_encoders": "--check-encoder", "bridges
 )
 @click.option(
     "--nuisance", is_flag=True, help="Match one more nuisance at a time; see what is left."
+)
+@click.option(
+    "--plant",
+    "plants",
+    multiple=True,
+    metavar="KIND=SIZE",
+    help="How much distance a fault of this size would buy, such as psf=0.05; repeat.",
 )
 @click.option(
     "--strata", multiple=True, metavar="PROPERTY", help="Compare at fixed property; repeat."
