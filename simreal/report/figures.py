@@ -1,36 +1,34 @@
 """Figures of the report: values against their floor, the map of both sides, the regions.
 
-Each figure is drawn on the object interface of matplotlib, without pyplot. Sides are told
-apart by an orange and a blue that every reader can separate **and** by shape, so that the
-figures survive print in grey. Names are drawn as they are: never as mathematics.
+Sides are told apart by an orange and a blue that every reader can separate **and** by shape,
+so that the figures survive print in grey.
 """
 
-import io
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from simreal.core.arrays import Float64Array, IntArray
+from simreal.report.canvas import (
+    FLOOR,
+    GROUND,
+    OBS,
+    QUIET,
+    SIM,
+    canvas,
+    draw_interval,
+    draw_mark,
+    one_line,
+    png_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 7.2
-DOTS_PER_INCH = 200
 SIGNIFICANT = 0.05
-
-
-INK = "#1a1d21"
-QUIET = "#5b6470"
-GROUND = "#ffffff"
-SIM = "#c2410c"
-OBS = "#0b62a8"
-FLOOR = "#c9ced6"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,14 +64,14 @@ def comparison_figure(rows: Sequence[Mapping[str, Any]], *, obs_name: str) -> by
     metrics = list(dict.fromkeys(str(row["metric"]) for row in rows))
     variants = list(dict.fromkeys(str(row.get("variant") or "") for row in rows))
     height = 0.55 + sum(0.62 + 0.34 * _count(rows, metric) for metric in metrics)
-    with _figure(height) as figure:
+    with canvas(height) as figure:
         ratios = [0.6 + 0.34 * _count(rows, metric) for metric in metrics]
         panels = figure.subplots(len(metrics), 1, squeeze=False, height_ratios=ratios)[:, 0]
         for panel, metric in zip(panels, metrics, strict=True):
             own = [row for row in rows if str(row["metric"]) == metric]
             _comparison_panel(panel, own, variants=variants)
         _comparison_legend(figure, obs_name=obs_name)
-        return _png(figure)
+        return png_of(figure)
 
 
 def map_figure(points: MapPoints) -> bytes:
@@ -82,7 +80,7 @@ def map_figure(points: MapPoints) -> bytes:
     The frame holds all but the outermost half per cent of the points on each side of each
     axis; how many lie outside is printed in it.
     """
-    with _figure(5.6) as figure:
+    with canvas(5.6) as figure:
         grid = figure.add_gridspec(2, 2, width_ratios=(5, 1), height_ratios=(1, 5))
         main = figure.add_subplot(grid[1, 0])
         top = figure.add_subplot(grid[0, 0], sharex=main)
@@ -102,7 +100,7 @@ def map_figure(points: MapPoints) -> bytes:
                 note, (0.99, 0.01), xycoords="axes fraction", ha="right", va="bottom",
                 fontsize=8, color=QUIET,
             )  # fmt: skip
-        return _png(figure)
+        return png_of(figure)
 
 
 def map_limits(points: MapPoints) -> list[tuple[float, float]]:
@@ -128,14 +126,14 @@ def region_figure(regions: Sequence[Mapping[str, Any]], *, names: tuple[str, str
     """
     ordered = sorted(regions, key=_ratio_key, reverse=True)
     places = np.arange(len(ordered), dtype=np.float64)[::-1]
-    with _figure(1.5 + 0.42 * len(ordered)) as figure:
+    with canvas(1.5 + 0.42 * len(ordered)) as figure:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.0, 1.25))
         _share_bars(left, ordered, places=places, names=names)
         _ratio_points(right, ordered, places=places)
-        left.set_yticks(places, [_line(region["name"], 24) for region in ordered])
+        left.set_yticks(places, [one_line(region["name"], 24) for region in ordered])
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=2)
-        return _png(figure)
+        return png_of(figure)
 
 
 def _comparison_panel(
@@ -154,17 +152,17 @@ def _comparison_panel(
             axes.vlines(floor["median"], place - 0.36, place + 0.36, color=QUIET, lw=1.4)
         if value is not None:
             filled = bool(row.get("lead", True))
-            _interval(axes, place, row["low"], row["high"], colour=SIM)
-            _mark(axes, place, value, marker="D", colour=SIM, filled=filled)
-        ticks.append(_line(row.get("variant") or "all bands", 18))
+            draw_interval(axes, place, row["low"], row["high"], colour=SIM)
+            draw_mark(axes, place, value, marker="D", colour=SIM, filled=filled)
+        ticks.append(one_line(row.get("variant") or "all bands", 18))
     if all(row.get("value") is None and row.get("floor") is None for row in rows):
         axes.set_xticks([])
         axes.text(0.5, 0.5, "not computed", transform=axes.transAxes, ha="center", va="center")
     axes.set_yticks(range(len(rows)), ticks)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     unit = rows[0].get("unit")
-    name = _line(rows[0].get("title") or str(rows[0]["metric"]).replace("_", " "), 60)
-    axes.set_xlabel(f"{name} [{_line(unit, 26)}]" if unit else name)
+    name = one_line(rows[0].get("title") or str(rows[0]["metric"]).replace("_", " "), 60)
+    axes.set_xlabel(f"{name} [{one_line(unit, 26)}]" if unit else name)
     start, end = axes.get_xlim()
     axes.set_xlim(min(0.0, start), max(0.0, end))
     axes.grid(visible=True, axis="x", color=FLOOR, lw=0.5, alpha=0.6)
@@ -177,7 +175,7 @@ def _comparison_legend(figure: "Figure", *, obs_name: str) -> None:
 
     handles = [
         Line2D([], [], marker="D", ms=6, color=SIM, lw=1.8, label="value and interval"),
-        Patch(color=FLOOR, label=f"floor: parts of {_line(obs_name, 40)}, same n"),
+        Patch(color=FLOOR, label=f"floor: parts of {one_line(obs_name, 40)}, same n"),
         Line2D([], [], color=QUIET, lw=1.4, label="floor median"),
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=3)
@@ -191,7 +189,7 @@ def _map_points(axes: "Axes", points: MapPoints) -> None:
         size = float(np.clip(4000 / max(len(xy), 1), 4, 26))
         axes.scatter(
             xy[:, 0], xy[:, 1], s=size, marker=marker, c=colour, alpha=0.6, linewidths=0,
-            label=f"{role}: {_line(name, 30)} (n = {len(xy)})",
+            label=f"{role}: {one_line(name, 30)} (n = {len(xy)})",
         )  # fmt: skip
 
 
@@ -212,7 +210,7 @@ def _map_regions(axes: "Axes", points: MapPoints, *, limits: Sequence[tuple[floa
                 "ec": QUIET,
                 "alpha": 0.85,
             }
-            axes.text(x, y, _line(name, 14), fontsize=8, ha="center", va="center", bbox=box)
+            axes.text(x, y, one_line(name, 14), fontsize=8, ha="center", va="center", bbox=box)
 
 
 def _map_margins(
@@ -250,7 +248,7 @@ def _share_bars(
         share = 100.0 * counts / total
         axes.barh(
             places + offset, share, height=0.36, color=colour, hatch=hatch, lw=0,
-            ec=GROUND, label=f"{role}: {_line(name, 22)} (n = {int(total)})",
+            ec=GROUND, label=f"{role}: {one_line(name, 22)} (n = {int(total)})",
         )  # fmt: skip
         for place, width, count in zip(places + offset, share, counts, strict=True):
             axes.annotate(
@@ -271,8 +269,8 @@ def _ratio_points(
             continue
         sure = (region.get("p_adjusted") or 1.0) < SIGNIFICANT
         colour, marker = (SIM, ">") if value > 0 else (OBS, "<")
-        _interval(axes, place, region.get("low"), region.get("high"), colour=colour)
-        _mark(axes, place, value, marker=marker, colour=colour, filled=sure)
+        draw_interval(axes, place, region.get("low"), region.get("high"), colour=colour)
+        draw_mark(axes, place, value, marker=marker, colour=colour, filled=sure)
         if region["direction"] == "not claimed":
             continue
         axes.annotate(
@@ -282,27 +280,6 @@ def _ratio_points(
     axes.set_xlabel("log2 (simulated / observed share), with interval\nfilled: adjusted p < 0.05")
     axes.grid(visible=True, axis="x", color=FLOOR, lw=0.5, alpha=0.6)
     axes.set_axisbelow(True)
-
-
-def _interval(
-    axes: "Axes", place: float, low: float | None, high: float | None, *, colour: str
-) -> None:
-    """Draw an interval as it is: a subsampling interval need not be centred on its value."""
-    if low is not None and high is not None:
-        axes.plot([low, high], [place, place], color=colour, lw=1.8, marker="|", ms=8, mew=1.6)
-
-
-def _mark(
-    axes: "Axes",
-    place: float,
-    value: float,
-    *,
-    marker: str,
-    colour: str,
-    filled: bool,
-) -> None:
-    face = colour if filled else GROUND
-    axes.plot([value], [place], marker=marker, ms=6.5, mfc=face, mec=colour, mew=1.5, ls="")
 
 
 def _ratio_key(region: Mapping[str, Any]) -> float:
@@ -324,38 +301,3 @@ def _share(explained_variance: Sequence[float], axis: int) -> str:
 
 def _count(rows: Sequence[Mapping[str, Any]], metric: str) -> int:
     return sum(str(row["metric"]) == metric for row in rows)
-
-
-def _line(text: object, most: int) -> str:
-    """Return one printable line of at most `most` characters."""
-    line = "".join(c if c.isprintable() else " " for c in str(text)).strip()
-    return line if len(line) <= most else f"{line[: most - 1]}…"
-
-
-@contextmanager
-def _figure(height: float) -> "Iterator[Figure]":
-    """Give an empty figure in the style of the report, whatever the user's matplotlibrc says."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    style: dict[Any, Any] = {
-        "font.family": ["DejaVu Sans"], "font.size": 9.5, "text.usetex": False,
-        "text.parse_math": False, "axes.formatter.use_mathtext": False, "text.color": INK,
-        "axes.edgecolor": QUIET, "axes.labelcolor": INK, "axes.facecolor": GROUND,
-        "axes.spines.top": False, "axes.spines.right": False, "xtick.color": INK,
-        "ytick.color": INK, "figure.facecolor": GROUND, "legend.frameon": False,
-        "legend.fontsize": 8.5, "savefig.facecolor": GROUND, "path.simplify": True,
-    }  # fmt: skip
-    with mpl.rc_context(style), warnings.catch_warnings():
-        # A name in a script the font lacks is drawn as boxes; the page beside it has the name.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure
-
-
-def _png(figure: "Figure") -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()

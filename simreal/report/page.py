@@ -22,6 +22,8 @@ from simreal.core.arrays import Float64Array, IntArray
 from simreal.core.errors import UsageError
 from simreal.core.images import ImageSet
 from simreal.report import words
+from simreal.report.audit_page import AuditPlots, audit_plots
+from simreal.report.audit_view import cause, check_views, control_grids
 from simreal.report.figures import (
     MapPoints,
     comparison_figure,
@@ -32,11 +34,13 @@ from simreal.report.figures import (
 from simreal.report.pictures import (
     ByteImage,
     Picture,
+    Plot,
     binned,
     cell_members,
     contact_sheet,
     mosaic,
     picture,
+    plotted,
     read_display,
     to_display,
 )
@@ -73,6 +77,8 @@ class ReportInputs:
     explained_variance : array (2,) or None
     region_sim, region_obs : array of int (n,) or None
         Region label of each image.
+    audit_pictures : mapping of check to mapping of name to picture
+        Plain data of the checks' figures; they are kept out of the results for their size.
 
     Raises
     ------
@@ -90,6 +96,7 @@ class ReportInputs:
     explained_variance: Float64Array | None = None
     region_sim: IntArray | None = None
     region_obs: IntArray | None = None
+    audit_pictures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("coordinates_sim", "coordinates_obs", "region_sim", "region_obs"):
@@ -100,14 +107,6 @@ class ReportInputs:
                     f"report: {name} has {len(values)} rows for the {len(images)} images of "
                     f"{images.name}; give one row per image, in order"
                 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plot:
-    """A figure and what it says."""
-
-    picture: Picture
-    caption: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,9 +156,11 @@ def write_report(inputs: ReportInputs, folder: Path) -> tuple[Path, ...]:
     check_results(inputs.results)
     results = to_plain(inputs.results)
     plots = _plots(results, inputs)
+    audit = audit_plots(results, inputs.audit_pictures)
     galleries = _galleries(results, inputs)
     strips = _strips(inputs, results)
     files = {name: plot.picture.png for name, plot in plots.items()}
+    files |= audit.files
     files |= _sheets(galleries, strips)
     tiles = _tiles(results, inputs)
     files |= {f"map_{kind}": tile.png for kind, tile in tiles.items()}
@@ -171,6 +172,7 @@ def write_report(inputs: ReportInputs, folder: Path) -> tuple[Path, ...]:
         strips=strips,
         regions=_regions(results, inputs),
         tiles=tiles,
+        audit=audit,
     )
     return (write_text(page, folder / "report.html"), *written)
 
@@ -183,6 +185,7 @@ def render(
     strips: Sequence[Any],
     regions: Sequence[Any],
     tiles: Mapping[str, Picture],
+    audit: AuditPlots | None = None,
 ) -> str:
     """Return the page as HTML, every value of it escaped."""
     from markupsafe import Markup
@@ -203,6 +206,13 @@ def render(
             obs_name=results["obs"]["name"],
             geometries=words.GEOMETRIES,
             verdict_meaning=words.VERDICTS.get(results["audit"]["verdict"], ""),
+            checks=check_views(results["audit"]),
+            cause=cause(results["audit"]),
+            grids=control_grids(results),
+            audit=audit or AuditPlots(),
+            standings=words.STANDINGS,
+            control_kinds=words.CONTROL_KINDS,
+            must_exceed=words.MUST_EXCEED,
             sections=_section_names(results, plots, galleries, strips),
             figures=plots,
             galleries=galleries,
@@ -246,11 +256,17 @@ def _environment() -> Any:
         "fold": words.fold,
         "shown": words.shown,
         "limits": words.limits,
+        "allowed": words.allowed,
+        "interval": words.interval,
+        "reading_text": words.reading_text,
+        "reading_value": words.reading_value,
+        "times_limit": words.times_limit,
     }
     environment.globals |= {
         "together": words.together,
         "meaning": words.meaning,
         "not_available": words.NOT_AVAILABLE,
+        "shapes": words.SHAPES,
     }
     return environment
 
@@ -279,6 +295,7 @@ def _section_names(
 ) -> list[tuple[str, str]]:
     every = (
         ("warnings", "Warnings", results.get("warnings")),
+        ("audit", "Audit", results["audit"]["checks"] or results["audit"].get("controls")),
         ("selection", "Selection", True),
         ("matching", "Matching", True),
         ("comparisons", "Distances", True),
@@ -393,13 +410,13 @@ def _settings(settings: Any) -> str:
 # -- the figures ---------------------------------------------------------------------------
 
 
-def _plots(results: Mapping[str, Any], inputs: ReportInputs) -> dict[str, _Plot]:
+def _plots(results: Mapping[str, Any], inputs: ReportInputs) -> dict[str, Plot]:
     sim, obs = results["sim"]["name"], results["obs"]["name"]
     plots = {}
     rows = _lead_first(results["comparisons"])
     if rows:
-        plots["comparisons"] = _Plot(
-            picture=_plot_picture(comparison_figure(rows, obs_name=obs), _said(rows)),
+        plots["comparisons"] = Plot(
+            picture=plotted(comparison_figure(rows, obs_name=obs), _said(rows)),
             caption="Each metric on its own scale. A value beyond its grey band is a difference "
             "that parts of the observed set do not show among themselves: to the right, for "
             "shares such as coverage to the left. The leading variant has a filled mark.",
@@ -407,26 +424,20 @@ def _plots(results: Mapping[str, Any], inputs: ReportInputs) -> dict[str, _Plot]
     points = _map_points(results, inputs)
     if points is not None:
         alt = f"Scatter of {sim} and {obs} on two principal components"
-        plots["map"] = _Plot(
-            picture=_plot_picture(map_figure(points), alt),
+        plots["map"] = Plot(
+            picture=plotted(map_figure(points), alt),
             caption="Circles and full lines: observed. Triangles and dashed lines: simulated. "
             "Boxes stand at the median of each region; the margins give each side's share per bin.",
         )
     regions = (results.get("occupancy") or {}).get("regions")
     if regions:
-        plots["regions"] = _Plot(
-            picture=_plot_picture(region_figure(regions, names=(sim, obs)), _regions_said(regions)),
+        plots["regions"] = Plot(
+            picture=plotted(region_figure(regions, names=(sim, obs)), _regions_said(regions)),
             caption="Left: share of each side in each region, with the number of objects. Right: "
             "log2 of the ratio of the shares, with its interval; right of the line the simulated "
             "share is the larger one, left the smaller.",
         )
     return plots
-
-
-def _plot_picture(png: bytes, alt: str) -> Picture:
-    # Width and height stand at fixed places of the PNG header (RFC 2083, section 4.1.1).
-    width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))
-    return Picture(png=png, width=width // 2, height=height // 2, alt=alt)
 
 
 def _said(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -39,6 +39,30 @@ class Picture:
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """A figure and what it says.
+
+    Parameters
+    ----------
+    picture : Picture
+    caption : str
+    pixels : bool
+        Whether it shows images: a page in dark colours turns lines around, never images.
+    """
+
+    picture: Picture
+    caption: str
+    pixels: bool = False
+
+
+def plotted(png: bytes, alt: str) -> Picture:
+    """Return a figure as a `Picture` of half its size in pixels, for sharp text."""
+    # Width and height stand at fixed places of the PNG header (RFC 2083, section 4.1.1).
+    width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))
+    return Picture(png=png, width=width // 2, height=height // 2, alt=alt)
+
+
 def to_display(images: Float32Array) -> ByteImage:
     """Return images ``(n, band, y, x)`` in [0, 1] as bytes ``(n, y, x, 3)``, red plane first.
 

@@ -6,7 +6,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +124,26 @@ def check_results(results: Mapping[str, Any]) -> None:
     _check("results", results, results_schema())
     if not {"occupancy", "regions"} & set(results):
         raise UsageError("results.occupancy is missing; schema 1 requires it, or results.regions")
-    for index, row in enumerate(results["comparisons"]):
+    for where, row in _valued(results):
         if _is_null(row["value"]) and not row["reason"]:
-            raise UsageError(
-                f"results.comparisons[{index}].reason is empty; a null value needs a reason"
-            )
+            raise UsageError(f"results.{where}.reason is empty; a null value needs a reason")
+
+
+def _valued(results: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every row that holds a value or the reason why there is none, and its place."""
+    yield from _placed("comparisons", results["comparisons"])
+    audit = results["audit"]
+    for index, check in enumerate(audit["checks"]):
+        yield from _placed(f"audit.checks[{index}].readings", check["readings"])
+    for key in ("controls", "positive_excess"):
+        yield from _placed(f"audit.{key}", audit.get(key) or ())
+
+
+def _placed(
+    where: str, rows: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for index, row in enumerate(rows):
+        yield f"{where}[{index}]", row
 
 
 def write_rejected(rows: Iterable[Mapping[str, Any]], path: Path) -> Path:

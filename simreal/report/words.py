@@ -6,17 +6,54 @@ from typing import Any, TypeGuard
 
 NOT_AVAILABLE = "not available"
 
+#: Smaller probabilities than this are those of an idealised distribution, not of the data.
+LEAST_P = 1e-12
+
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 #: What each audit verdict allows a reader to conclude.
 VERDICTS: Mapping[str, str] = {
-    "clean": "No nuisance was found that could explain the distance.",
+    "clean": "Every check is inside its limit: no nuisance was found that could explain the "
+    "distance.",
     "warned": "Read the numbers with the reasons below in mind: something other than the "
     "galaxies may contribute to the distance.",
-    "underpowered": "Too few objects to rule the nuisances out, or in.",
-    "confounded": "A nuisance explains the distance: do not rank this simulation on it.",
+    "underpowered": "Too few objects to rule out even a gross nuisance: nothing was cleared, and "
+    "nothing found. Do not rank this simulation on these numbers.",
+    "confounded": "Something other than the galaxies differs by more than its limit and may "
+    "explain the distance: do not rank this simulation on it.",
 }
 
+#: Every verdict as a shape beside its word, so that nothing hangs on colour.
+SHAPES: Mapping[str, str] = {
+    "clean": "✓", "warned": "△", "confounded": "✗", "red": "✗", "underpowered": "◇",
+    "not computable": "–", "reports only": "○", "no limit": "○",
+}  # fmt: skip
+
+#: What the standing of one check or reading means.
+STANDINGS: Mapping[str, str] = {
+    "clean": "the whole 95 % interval lies inside the limit",
+    "red": "the whole interval lies outside the limit, also after Holm’s correction over all "
+    "readings of the audit",
+    "underpowered": "the interval crosses the limit: not shown to be inside it at this n, neither "
+    "cleared nor accused",
+    "not computable": "there is no number, and the reason is given; that never counts as a pass",
+    "reports only": "what may be physics is shown and never vetoes",
+}
+
+#: What a row of the controls is.
+CONTROL_KINDS: Mapping[str, str] = {
+    "comparison": "this comparison",
+    "positive": "positive control",
+    "negative": "negative control",
+    "bridge": "another survey",
+    "planted": "planted nuisance",
+}
+
+#: What a control has to lie above to show that the distance sees what it should.
+MUST_EXCEED: Mapping[str, str] = {
+    "positive": "the positive control",
+    "simulation": "the simulation",
+}
 
 #: How the objects were seen, in words.
 GEOMETRIES: Mapping[str, str] = {
@@ -76,6 +113,8 @@ def p_value(p: Any, n_permutations: Any = 0) -> str:
     """
     if not _is_number(p):
         return NOT_AVAILABLE
+    if p < LEAST_P:
+        return "below 10⁻¹²"
     text = f"{p:.2f}" if p >= 0.1 else f"{p:.3f}" if p >= 0.001 else number(p, 1)
     if at_permutation_limit(p, n_permutations):
         return f"{text} (the least {n_permutations:,} permutations can give)"
@@ -157,6 +196,89 @@ def limits(check: Mapping[str, Any]) -> str:
     if _is_number(high):
         return f"at most {number(high)}"
     return f"at least {number(low)}" if _is_number(low) else "no limit"
+
+
+def allowed(reading: Mapping[str, Any]) -> str:
+    """Return what an audit allows of a reading.
+
+    Examples
+    --------
+    >>> allowed({"limit_low": 0.98, "limit_high": 1.02}), allowed({"limit_high": 0.55})
+    ('0.980 to 1.02', 'at most 0.550')
+    >>> allowed({"limit_low": -0.02, "limit_high": 0.02})
+    '±0.0200'
+    """
+    low, high = reading.get("limit_low"), reading.get("limit_high")
+    if _is_number(low) and _is_number(high) and low < 0 and math.isclose(-low, high):
+        return f"±{number(high)}"
+    return limits({"low_limit": low, "high_limit": high})
+
+
+def reading_value(reading: Mapping[str, Any]) -> str:
+    """Return a reading with its interval and unit, or why there is none.
+
+    Examples
+    --------
+    >>> reading_value({"value": 1.1, "low": 1.06, "high": 1.14, "unit": ""})
+    '1.100 [1.060, 1.140]'
+    >>> reading_value({"value": 1e9, "low": 1e9, "high": 1e9, "unit": "ADU"})
+    '1.00×10⁹ ADU'
+    >>> reading_value({"value": None, "reason": "no sky"})
+    'not computable: no sky'
+    """
+    if not _is_number(reading.get("value")):
+        return f"not computable: {reading.get('reason') or 'no reason was given'}"
+    text = interval(reading)
+    return f"{text} {reading['unit']}" if reading.get("unit") else text
+
+
+def interval(reading: Mapping[str, Any]) -> str:
+    """Return the value of a reading with its interval, without its unit.
+
+    Examples
+    --------
+    >>> interval({"value": 0.04, "low": 0.04, "high": 0.04})  # exact: a share of bit patterns
+    '0.0400'
+    """
+    value, low, high = (reading.get(key) for key in ("value", "low", "high"))
+    if not (_is_number(low) and _is_number(high)):
+        return number(value)
+    if low == high:
+        return number(value)
+    if max(abs(low), abs(high)) >= 1e5:
+        return f"{number(value)} [{number(low)}, {number(high)}]"
+    return together(value, low, high)
+
+
+def times_limit(exceedance: Any) -> str:
+    """Return a distance from equality in units of the limit.
+
+    Examples
+    --------
+    >>> times_limit(4.83), times_limit(0.04), times_limit(250.0), times_limit(3e9)
+    ('4.8', '0.04', '250', 'over 10,000')
+    """
+    if not _is_number(exceedance):
+        return NOT_AVAILABLE
+    if exceedance > 1e4:
+        return "over 10,000"
+    return f"{exceedance:.{0 if exceedance >= 100 else 1 if exceedance >= 1 else 2}f}"
+
+
+def reading_text(reading: Mapping[str, Any]) -> str:
+    """Return one reading as half a sentence.
+
+    Examples
+    --------
+    >>> reading_text({"name": "sky rms", "value": 1.1, "low": 1.06, "high": 1.14, "unit": "",
+    ...               "limit_low": 0.98, "limit_high": 1.02, "exceedance": 4.8})
+    'sky rms 1.100 [1.060, 1.140], allowed 0.980 to 1.02: 4.8 × the limit'
+    """
+    text = f"{reading['name']} {reading_value(reading)}"
+    if not _is_number(reading.get("value")) or not _is_number(reading.get("limit_high")):
+        return text
+    times = times_limit(reading.get("exceedance"))
+    return f"{text}, allowed {allowed(reading)}: {times} × the limit"
 
 
 def metric_name(row: Mapping[str, Any]) -> str:

@@ -9,6 +9,22 @@ import sys
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 
+#: A link into a closed check has to open it.
+REVEAL = """() => {
+  const link = document.querySelector('#audit table a:not([href="#check-3"])');
+  if (!link) return null;
+  // Not a click: where escaping is undone a base element would lead it off the page.
+  location.hash = link.getAttribute('href');
+  return document.querySelector(link.getAttribute('href')).closest('details').open;
+}"""
+
+#: Paper cannot be opened: what is closed on the screen has to be printed.
+UNPRINTED = """() => [...document.querySelectorAll('details > div')].filter(
+  e => !e.checkVisibility({contentVisibilityAuto: true})).length"""
+
+#: What is seen only when it is opened has to fit as well.
+OPEN = "() => document.querySelectorAll('details').forEach(d => { d.open = true; })"
+
 MEASURE = """() => ({
   images: document.images.length,
   broken: [...document.images].filter(i => !i.complete || i.naturalWidth === 0).length,
@@ -22,6 +38,15 @@ MEASURE = """() => ({
     a => !document.getElementById(a.getAttribute('href').slice(1))).length,
   duplicate_ids: (ids => ids.length - new Set(ids).size)(
     [...document.querySelectorAll('[id]')].map(e => e.id)),
+  checks: document.querySelectorAll('details.check').length,
+  outside: [...document.querySelectorAll('#audit img, #audit td, #audit th, #audit p, #audit li')]
+    .filter(e => !e.closest('.wide') && e.getClientRects().length &&
+      (e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 ||
+       e.getBoundingClientRect().left < -1)).length,
+  cut: [...document.querySelectorAll('#audit td, #audit th, #audit p, #audit .badge')]
+    .filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1).length,
+  nameless: [...document.querySelectorAll('.wide')].filter(
+    e => !e.getAttribute('aria-label')).length,
   overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
 })"""
 
@@ -43,8 +68,16 @@ def probe(browser, path: str, scheme: str, width: int) -> dict:
     address = f"file://{path}"
     page.goto(address)
     page.wait_for_timeout(200)
+    page.emulate_media(media="print")
+    seen["unprinted"] = page.evaluate(UNPRINTED)
+    page.emulate_media(media="screen")
+    seen["revealed"] = page.evaluate(REVEAL)
+    page.evaluate(OPEN)
+    page.wait_for_timeout(100)
     seen |= page.evaluate(MEASURE)
-    seen["requests"] = [u for u in seen["requests"] if u != address and not u.startswith("data:")]
+    seen["requests"] = [
+        u for u in seen["requests"] if u.split("#")[0] != address and not u.startswith("data:")
+    ]
     page.close()
     return seen
 

@@ -1,12 +1,15 @@
 """A small, complete run as the pipeline hands it over: synthetic galaxies, every section filled."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from simreal.core.audit import AuditCheck, AuditResult, Reading
 from simreal.core.images import ImageSet, Setup
+from simreal.pipeline.audit import as_fragment
 from simreal.report.page import ReportInputs, write_report
 
 PAYLOADS = (
@@ -75,6 +78,215 @@ def side(name: str, title: str, role: str, n: int) -> dict:
         "geometry": "random", "n": n, "n_groups": n, "n_read": n + 3,
         "citation": ["Nobody et al. 2020, MNRAS 1, 1"], "licence": "CC BY 4.0",
         "acknowledgement": "We thank the sky.",
+    }  # fmt: skip
+
+
+#: What an audit said before there were checks.
+OLD_AUDIT = {
+    "verdict": "warned", "checks": [], "not_run": ["sky corners", "JPEG grid"],
+    "reasons": ["the display mapping of the composites is unknown"],
+}  # fmt: skip
+
+
+def reading(name: str, value: float | None, error: float = 0.0, **more: Any) -> Reading:
+    """Return a reading with its interval at 95 %."""
+    if value is None:
+        return Reading(name=name, value=None, **more)
+    ends = {"low": value - 1.96 * error, "high": value + 1.96 * error, "error": error}
+    return Reading(name=name, value=value, n_sim=60, n_obs=180, **ends, **more)
+
+
+def check(code: str, title: str, readings: list[Reading], **more: Any) -> AuditCheck:
+    """Return a check whose name, question and mend follow from its title."""
+    texts = {"question": f"Do both sides agree in {title.lower()}?",
+             "mend": f"match {title.lower()} again with its own spectrum"}  # fmt: skip
+    name = title.lower().replace(" ", "_")
+    return AuditCheck(
+        name=name, code=code, title=title, readings=tuple(readings),
+        **({"cost": "fast", "names_cause": True} | texts | more),
+    )  # fmt: skip
+
+
+def audit_checks() -> list[AuditCheck]:
+    """Return a battery with every verdict, scale and standing in it."""
+    ratio = {"scale": "ratio", "limit": 0.0488}
+    power = [reading(f"power at {0.04 * (k + 1):.2f} cycles per pixel", 0.004 * (-1) ** k, 0.012,
+                     p_value=1.0, p_adjusted=1.0, **ratio) for k in range(14)]  # fmt: skip
+    return [
+        check("A1", "Sky classifier", [
+            reading("AUC on empty sky", 0.546, 0.031, scale="auc", limit=0.05, p_value=0.55,
+                    p_adjusted=1.0),
+            reading("AUC on the stamps' corners", 0.561, 0.03, scale="auc", limit=0.05,
+                    vetoes=False, note="corners hold the outskirts of galaxies"),
+        ], names_cause=False),
+        check("A2", "Noise power", power),
+        check("A3", "Sky statistics", [
+            reading("sky rms, r", 0.0953, 0.018, scale="ratio", limit=0.0198, p_value=1e-5,
+                    p_adjusted=2e-4),
+            reading("sky level, r", 0.031, 0.011, limit=0.02, unit="sigma", p_value=0.2,
+                    p_adjusted=1.0),
+            reading("tilt across the stamp", -0.004, 0.003, limit=0.02, unit="sigma", p_value=1.0,
+                    p_adjusted=1.0),
+            reading("sky skewness", 0.3, 0.1, unit="", limit=None, note="shown only"),
+        ], notes=["measured on 60 and 180 pieces of empty sky"]),
+        check("A4", "PSF", [
+            reading("PSF width", None, reason="no star in the simulated images"),
+        ]),
+        check("A5", "Where the evidence lies", [
+            reading("AUC without the centre", 0.58, 0.028, scale="auc", limit=0.05, p_value=0.15,
+                    p_adjusted=1.0),
+            reading("AUC of the whole image", 0.83, 0.02, scale="auc", limit=0.05, vetoes=False),
+            reading("share of the evidence outside", 0.24, 0.05, scale="share", limit=None,
+                    vetoes=False),
+        ], names_cause=False),
+        check("A6", "Nuisance probes", [
+            reading("R² of the number of neighbours", 0.02, 0.018, scale="share", limit=0.1,
+                    p_value=1.0, p_adjusted=1.0),
+            reading("centring, x", 0.01, 0.02, limit=0.1, unit="pixel", p_value=1.0,
+                    p_adjusted=1.0),
+        ]),
+        check("A9", "Nuisance ablation", [
+            reading("distance left with all nuisances equalised", 0.91, 0.05, scale="share",
+                    limit=None, vetoes=False),
+        ], cost="full"),
+        check("A11", "Lowest-level identity", [
+            reading("8-bit grid", 0.5, 0.0, scale="separation", limit=0.05, p_value=1.0,
+                    p_adjusted=1.0),
+            reading("JPEG block edges", 0.62, 0.02, scale="separation", limit=0.05, p_value=2e-4,
+                    p_adjusted=0.004),
+            reading("border value", 1e9, 0.0, limit=1e-12, p_value=0.0, p_adjusted=0.0),
+        ]),
+    ]  # fmt: skip
+
+
+#: Kind, name, title, what it must exceed, and its distance in floors of a metric.
+CONTROLS = (
+    ("comparison", "toy-sim", "Toy simulation", None, 6.5),
+    ("positive", "positive", "real galaxies, same pipeline", None, 1.2),
+    ("bridge", "hsc", "Hyper Suprime-Cam composites", None, 8.1),
+    ("bridge", "decals", "Legacy Survey composites", None, 5.2),
+    ("negative", "noiseless", "noiseless", "positive", 9.0),
+    ("negative", "psf", "PSF widened 1.5 times", "positive", 2.1),
+    ("negative", "sersic", "Sérsic profiles only", "positive", 0.9),
+    ("negative", "shuffled", "bands shuffled", "simulation", 30.0),
+    ("negative", "permuted", "pixels permuted", "simulation", 55.0),
+    ("negative", "stars", "images of stars", "simulation", 6.1),
+)
+#: Metric and the floor's median; the second spans decades, the third is an AUC-like number.
+CONTROL_METRICS = (("sliced_wasserstein", 0.08), ("mmd", 0.0007), ("occupancy", 0.011))
+
+
+def control_rows() -> list[dict[str, Any]]:
+    """Return ten controls in three metrics and two variants, some failing, some not computed."""
+    rows = []
+    for variant in ("luminance", "colour"):
+        for place, (metric, floor) in enumerate(CONTROL_METRICS):
+            for kind, name, title, must, times in CONTROLS:
+                value = floor * times ** (1.0 + 0.4 * place) * (1.0 if variant[0] == "l" else 1.1)
+                base = floor * (1.2 if must == "positive" else 6.5) ** (1.0 + 0.4 * place)
+                missing = name == "stars" and metric == "occupancy"
+                rows.append(
+                    {
+                        "kind": kind, "name": name, "title": title, "variant": variant,
+                        "metric": metric, "value": None if missing else value,
+                        "low": None if missing else 0.9 * value,
+                        "high": None if missing else 1.12 * value,
+                        "p_value": None if missing else 0.005, "n_sim": 60, "n_obs": 60,
+                        "floor_median": floor, "floor_high": 1.3 * floor, "must_exceed": must,
+                        "holds": None if must is None or missing else value > base,
+                        "reason": "fewer than 8 groups in a region" if missing else None,
+                    }
+                )  # fmt: skip
+    return rows
+
+
+def audit_results() -> dict[str, Any]:
+    """Return a full audit as the pipeline writes it."""
+    result = AuditResult(
+        verdict="confounded",
+        checks=tuple(audit_checks()),
+        not_run=("Invariance", "Occlusion"),
+        reasons=(
+            "Sky statistics outside its limit: sky rms, r 1.1 [1.06, 1.14], 4.8 limits",
+            "Lowest-level identity outside its limit: border value",
+            "not computable: PSF",
+            "not shown to be inside the limit at this n: Sky classifier",
+            "the display mapping of the composites is unknown",
+        ),
+        first="sky_statistics",
+        controls=tuple(control_rows()),
+    )
+    excess = {"metric": "sliced_wasserstein", "variant": "luminance", "value": 0.21, "low": 0.18,
+              "high": 0.25, "reason": None}  # fmt: skip
+    return as_fragment(result, level="full") | {"positive_excess": [excess]}
+
+
+def audit_pictures() -> dict[str, dict[str, Any]]:
+    """Return pictures of every kind, among them one that cannot be drawn."""
+    rng = np.random.default_rng(9)
+    x = np.linspace(0.05, 0.5, 18)
+    spectrum = 1.0 / (0.02 + x**2)
+    ratio = 1.0 + 0.02 * np.sin(20 * x) + 0.09 * (x > 0.42)
+    y, z = np.mgrid[:32, :32] - 15.5
+    residual = np.exp(-(y**2 + z**2) / 30) - 1.3 * np.exp(-(y**2 + z**2) / 18)
+    return {
+        "noise_power": {
+            "spectrum": {
+                "kind": "curves", "x": x.tolist(), "x_label": "frequency [cycles per pixel]",
+                "y_label": "noise power", "log": True,
+                "series": {"sim": (spectrum * ratio).tolist(), "obs": spectrum.tolist()},
+                "ratio": ratio.tolist(), "ratio_low": (ratio - 0.03).tolist(),
+                "ratio_high": (ratio + 0.03).tolist(), "limits": [0.95, 1.05],
+                "caption": "Power of empty sky, azimuthally averaged, band r.",
+            },
+            "sky": {
+                "kind": "images", "diverging": False, "caption": "Pieces of empty sky.",
+                "tiles": [{"label": f"{side} sky {k}", "pixels":
+                           np.round(rng.normal(0.1, 0.01, (24, 24)), 4).tolist()}
+                          for side in ("simulated", "observed") for k in range(6)],
+            },
+        },
+        "sky_statistics": {
+            "rms": {
+                "kind": "histograms", "x_label": "sky rms [display value]",
+                "values": {"sim": rng.normal(0.022, 0.002, 60).tolist(),
+                           "obs": rng.normal(0.02, 0.002, 180).tolist()},
+                "caption": "Sky rms of every frame; ticks at the medians.",
+            },
+            "autocorrelation": {
+                "kind": "curves", "x": [0, 1, 2, 3, 4, 6, 8], "x_label": "lag [pixel]",
+                "y_label": "autocorrelation", "log": False,
+                "series": {"sim": [1, 0.41, 0.12, 0.05, 0.02, 0.01, None],
+                           "obs": [1, 0.38, 0.1, 0.05, 0.03, 0.01, 0.0]},
+                "caption": "Autocorrelation of empty sky.",
+            },
+            "broken": {"kind": "curves", "x": [1, 2], "series": {"sim": [1]}},
+        },
+        "where_the_evidence_lies": {
+            "map": {
+                "kind": "images", "diverging": True, "caption": "Weights of the classifier.",
+                "tiles": [{"label": label, "pixels": np.round(sign * residual, 4).tolist()}
+                          for label, sign in (("whole image", 1.0),
+                                              ("centre masked out to one radius", -0.7),
+                                              ("outskirts masked", 0.4))],
+            },
+            "variants": {
+                "kind": "bars", "x_label": "AUC", "limit": 0.55, "caption": "AUC of each view.",
+                "rows": [{"label": label, "value": v, "low": v - 0.05, "high": v + 0.05}
+                         for label, v in (("whole image", 0.83), ("centre masked", 0.58),
+                                          ("outskirts masked", 0.81), ("radially shuffled", 0.66),
+                                          ("phases randomised", 0.71))],
+            },
+        },
+        "nuisance_ablation": {
+            "steps": {
+                "kind": "bars", "x_label": "share of the distance that is left", "limit": None,
+                "caption": "One more nuisance matched in each row.",
+                "rows": [{"label": "as compared", "value": 1.0, "low": 0.95, "high": 1.05},
+                         {"label": "and sky rms", "value": 0.93, "low": 0.88, "high": 0.99},
+                         {"label": "and PSF", "value": None, "low": None, "high": None}],
+            },
+        },
     }  # fmt: skip
 
 
@@ -159,8 +371,7 @@ def full_results(
             ],
             "n_donors": 40,
         },
-        "audit": {"verdict": "warned", "checks": [], "not_run": ["sky corners", "JPEG grid"],
-                  "reasons": ["the display mapping of the composites is unknown"]},
+        "audit": audit_results(),
         "comparisons": [
             comparison("sliced_wasserstein", "luminance", lead=True, floor=(0.081, 0.07, 0.1),
                        value=(0.523, 0.481, 0.571)),
@@ -228,6 +439,7 @@ def make_inputs(*, hostile: bool = False) -> ReportInputs:
         explained_variance=np.array([0.34, 0.12]),
         region_sim=labels["sim"],
         region_obs=labels["obs"],
+        audit_pictures=poisoned_pictures() if hostile else audit_pictures(),
         **sets,
     )
 
@@ -235,25 +447,35 @@ def make_inputs(*, hostile: bool = False) -> ReportInputs:
 #: What the pipeline writes from a fixed list, so no file can put anything else there.
 _FIXED = {
     "track", "object_kind", "role", "sampling", "mode", "verdict", "direction", "id", "group",
-    "nearest_obs", "sim_ids", "obs_ids", "side", "metric", "variant",
+    "nearest_obs", "sim_ids", "obs_ids", "side", "metric", "variant", "kind", "cost", "scale",
+    "level", "must_exceed",
 }  # fmt: skip
 
 
-def poisoned(
-    value: Any, payloads: tuple[str, ...] = PAYLOADS, key: str = "", place: list[int] | None = None
-) -> Any:
+def poison(text: str, payloads: tuple[str, ...] = PAYLOADS) -> str:
+    """Return `text` behind a payload, always the same one: names that belong together stay so."""
+    return f"{payloads[zlib.crc32(text.encode()) % len(payloads)]} {text}"
+
+
+def poisoned(value: Any, payloads: tuple[str, ...] = PAYLOADS, key: str = "") -> Any:
     """Return `value` with a payload put before every text, and ids left as they are."""
-    place = [0] if place is None else place
     if key in _FIXED:
         return value
     if isinstance(value, str):
-        place[0] += 1
-        return f"{payloads[place[0] % len(payloads)]} {value}"
+        return poison(value, payloads)
     if isinstance(value, dict):
-        return {name: poisoned(item, payloads, name, place) for name, item in value.items()}
+        return {name: poisoned(item, payloads, name) for name, item in value.items()}
     if isinstance(value, list):
-        return [poisoned(item, payloads, key, place) for item in value]
+        return [poisoned(item, payloads, key) for item in value]
     return value
+
+
+def poisoned_pictures() -> dict[str, dict[str, Any]]:
+    """Return the audit's pictures with a payload in every name and text."""
+    return {
+        poison(check): {poison(name): poisoned(data) for name, data in pictures.items()}
+        for check, pictures in audit_pictures().items()
+    }
 
 
 @pytest.fixture(scope="session")
@@ -266,6 +488,12 @@ def inputs() -> ReportInputs:
 def hostile_inputs() -> ReportInputs:
     """The same run with a payload in every name and text."""
     return make_inputs(hostile=True)
+
+
+@pytest.fixture(scope="session")
+def old_audit() -> dict[str, Any]:
+    """What a run wrote before there were checks."""
+    return dict(OLD_AUDIT)
 
 
 @pytest.fixture(scope="session")

@@ -45,14 +45,15 @@ def pages(
     naked = folder / "naked.html"
     naked.write_text(re.sub(r'<meta http-equiv="Content-Sec[^\n]*', "", unescaped), "utf-8")
     views = {
-        "good": f"{good}|light|1200", "dark": f"{good}|dark|1200", "phone": f"{good}|light|390",
+        "good": f"{good}|light|1200", "dark": f"{good}|dark|1200", "phone": f"{good}|light|400",
+        "tablet": f"{good}|light|900",
         "hostile": f"{hostile}|light|1200", "guarded": f"{guarded}|light|1200",
         "naked": f"{naked}|light|1200",
     }  # fmt: skip
     return dict(zip(views, probe(*views.values()), strict=True))
 
 
-@pytest.mark.parametrize("view", ["good", "dark", "phone", "hostile"])
+@pytest.mark.parametrize("view", ["good", "dark", "tablet", "phone", "hostile"])
 def test_page_shows_everything_and_does_nothing(pages: dict[str, dict], view: str) -> None:
     page = pages[view]
     assert page["dialogs"] == 0
@@ -75,9 +76,32 @@ def test_page_is_accessible(pages: dict[str, dict], view: str) -> None:
     assert page["duplicate_ids"] == 0
 
 
-@pytest.mark.parametrize("view", ["good", "phone"])
+@pytest.mark.parametrize("view", ["good", "tablet", "phone"])
 def test_page_does_not_scroll_sideways(pages: dict[str, dict], view: str) -> None:
     assert pages[view]["overflow"] <= 0
+
+
+@pytest.mark.parametrize("view", ["good", "tablet", "phone"])
+def test_nothing_of_the_audit_is_cut_off(pages: dict[str, dict], view: str) -> None:
+    page = pages[view]
+    # Eight checks and the second variant of the controls, all opened by the probe.
+    assert page["checks"] == 9
+    assert page["outside"] == 0
+    assert page["cut"] == 0
+
+
+@pytest.mark.parametrize("view", ["good", "phone", "hostile"])
+def test_a_link_opens_the_check_it_leads_to(pages: dict[str, dict], view: str) -> None:
+    assert pages[view]["revealed"] is True
+
+
+def test_closed_checks_are_printed(pages: dict[str, dict]) -> None:
+    assert pages["good"]["unprinted"] == 0
+
+
+@pytest.mark.parametrize("view", ["good", "hostile"])
+def test_what_scrolls_has_a_name(pages: dict[str, dict], view: str) -> None:
+    assert pages[view]["nameless"] == 0
 
 
 def test_hostile_page_has_the_same_images(pages: dict[str, dict]) -> None:

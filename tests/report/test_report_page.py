@@ -19,8 +19,8 @@ from simreal.report.page import ReportInputs, extremes, render, write_report
 from simreal.report.tables import to_plain
 
 ORDER = (
-    "warnings", "selection", "matching", "comparisons", "map", "regions", "objects", "strips",
-    "left-out", "provenance",
+    "warnings", "audit", "selection", "matching", "comparisons", "map", "regions", "objects",
+    "strips", "left-out", "provenance",
 )  # fmt: skip
 
 
@@ -61,6 +61,7 @@ def bare(results: dict[str, Any]) -> str:
 
 def test_everything_is_written(written: tuple[Path, ...]) -> None:
     names = {path.name for path in written}
+    assert {"audit_overview.png", "audit_controls.png", "audit_noise_power_spectrum.png"} < names
     assert {"report.html", "comparisons.png", "map.png", "regions.png"} < names
     assert {"least_realistic.png", "most_realistic.png"} < names
     assert {"matching_sim.png", "matching_obs.png", "map_sim.png", "map_obs.png"} < names
@@ -70,7 +71,7 @@ def test_everything_is_written(written: tuple[Path, ...]) -> None:
 def test_sections_stand_in_order(text: str) -> None:
     places = [text.index(f'<section id="{name}"') for name in ORDER]
     assert places == sorted(places)
-    assert text.index('id="headline"') < text.index("audit: warned") < places[0]
+    assert text.index('id="headline"') < text.index("audit: confounded") < places[0]
 
 
 def test_the_leading_variant_comes_first(text: str) -> None:
@@ -82,7 +83,7 @@ def test_what_an_astronomer_looks_for_is_there(text: str) -> None:
     for phrase in (
         "0.523 [0.481, 0.571]", "0.081 [0.070, 0.100]", "6.5 × the floor", "60 / 60",
         "subsampling of groups", "the expectation at this n", "no ceiling declared",
-        "Not computed: fewer than 8 groups", "96.8 %", "Only a full audit can say",
+        "Not computed: fewer than 8 groups", "96.8 %", "leaves checks out cannot say “clean”",
         "3 of 4 checks passed", "not judged", "21.0 %", "E_TRUNC", "CC BY 4.0", "simreal compare",
         "the display mapping of the composites is unknown", "Sizes are not tested",
     ):  # fmt: skip
@@ -137,7 +138,7 @@ def prefixed(payload: str) -> dict[str, Any]:
             "matching": [{"side": "sim", "name": f"{payload} s", "note": f"{payload} n",
                           "before": {f"{payload} q": f"{payload} v"}, "after": {}}],
             "selection": {"cuts": [f"{payload} c"]},
-            "audit": {"verdict": "warned", "checks": [], "reasons": [f"{payload} r"]},
+            "audit": hostile_audit(payload),
             "comparisons": [], "objects": None, "occupancy": None, "warnings": [f"{payload} w"],
             "rejected": [{"side": "sim", "id": f"{payload} i", "code": "E_READ", "path": payload,
                           "reason": f"{payload} r"}],
@@ -147,6 +148,96 @@ def prefixed(payload: str) -> dict[str, Any]:
                            "settings": {"k": f"{payload} s"}},
         }
     )  # fmt: skip
+
+
+def hostile_audit(payload: str) -> dict[str, Any]:
+    """Return an audit with `payload` before every text of it."""
+    numbers = {
+        "value": 1.1,
+        "low": 1.0,
+        "high": 1.2,
+        "limit_low": 0.9,
+        "limit_high": 1.05,
+        "p_value": 0.1,
+        "p_adjusted": 0.2,
+        "exceedance": 2.0,
+        "n_sim": 9,
+        "n_obs": 9,
+    }
+    one = numbers | {
+        "name": f"{payload} reading",
+        "scale": "ratio",
+        "unit": f"{payload} u",
+        "vetoes": True,
+        "verdict": "red",
+        "note": f"{payload} n",
+        "reason": None,
+    }
+    none = one | {
+        "value": None,
+        "low": None,
+        "high": None,
+        "verdict": "not computable",
+        "reason": f"{payload} why",
+    }
+    check = {
+        "name": f"{payload} check",
+        "code": f"{payload} A1",
+        "title": f"{payload} t",
+        "question": f"{payload} q",
+        "cost": "fast",
+        "verdict": "red",
+        "vetoes": True,
+        "names_cause": True,
+        "exceedance": 2.0,
+        "mend": f"{payload} m",
+        "notes": [f"{payload} note"],
+        "worst": f"{payload} reading",
+        "readings": [one, none],
+    }
+    missing = check | {
+        "name": f"{payload} b",
+        "verdict": "not computable",
+        "worst": None,
+        "readings": [none],
+    }
+    control = {
+        "kind": "negative",
+        "name": f"{payload} c",
+        "title": f"{payload} c",
+        "variant": f"{payload} v",
+        "metric": f"{payload} m",
+        "must_exceed": "positive",
+        "holds": None,
+        "floor_median": 0.1,
+        "floor_high": 0.2,
+        "p_value": 0.1,
+        "n_sim": 9,
+        "n_obs": 9,
+        "value": 0.3,
+        "low": 0.2,
+        "high": 0.4,
+        "reason": f"{payload} r",
+    }
+    absent = control | {"name": f"{payload} d", "value": None, "low": None, "high": None}
+    excess = {
+        "metric": f"{payload} m",
+        "variant": f"{payload} v",
+        "value": None,
+        "low": None,
+        "high": None,
+        "reason": f"{payload} r",
+    }
+    return {
+        "verdict": "confounded",
+        "level": "fast",
+        "first": f"{payload} check",
+        "reasons": [f"{payload} r"] * 5,
+        "not_run": [f"{payload} x"],
+        "checks": [check, missing],
+        "controls": [control, absent],
+        "positive_excess": [excess],
+    }
 
 
 def test_characters_that_turn_text_around_are_shown() -> None:
@@ -162,7 +253,12 @@ def test_a_run_without_a_part_has_a_page(
 ) -> None:
     results[key] = None
     few = dataclasses.replace(
-        inputs, results=results, coordinates_sim=None, region_sim=None, region_obs=None
+        inputs,
+        results=results,
+        coordinates_sim=None,
+        region_sim=None,
+        region_obs=None,
+        audit_pictures={},
     )
     page = write_report(few, tmp_path)[0].read_text(encoding="utf-8")
     assert '<section id="provenance"' in page
@@ -171,7 +267,7 @@ def test_a_run_without_a_part_has_a_page(
 
 def test_a_null_test_says_so(inputs: ReportInputs, results: dict, tmp_path: Path) -> None:
     results["null_test"] = True
-    null = dataclasses.replace(inputs, results=results, coordinates_sim=None)
+    null = dataclasses.replace(inputs, results=results, coordinates_sim=None, audit_pictures={})
     page = write_report(null, tmp_path)[0].read_text(encoding="utf-8")
     assert "<h1>Null test:" in page
     assert "every value should lie inside" in page.lower()
@@ -212,7 +308,7 @@ CSS = (report_page.TEMPLATES / "report.css").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("ground", ["light", "dark"])
-@pytest.mark.parametrize("name", ["ink", "quiet", "sim", "obs", "good", "bad"])
+@pytest.mark.parametrize("name", ["ink", "quiet", "sim", "obs", "good", "bad", "open"])
 def test_text_has_contrast(ground: str, name: str) -> None:
     light, dark = re.findall(r":root \{[^}]*\}", CSS)
     found = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", light if ground == "light" else dark))
@@ -263,7 +359,7 @@ def test_what_hangs_on_the_encoder_the_ceiling_and_the_power_is_said(
         "ids": ["a", "b"],
     }
     results["objects"] = results["objects"] | {"scores": {"sim": side, "obs": side}}
-    write_report(dataclasses.replace(inputs, results=results), tmp_path)
+    write_report(dataclasses.replace(inputs, results=results, audit_pictures={}), tmp_path)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     words = " ".join("".join(structure(text).words).split())
     for phrase in (
@@ -272,3 +368,152 @@ def test_what_hangs_on_the_encoder_the_ceiling_and_the_power_is_said(
         "morphology",
     ):  # fmt: skip
         assert phrase in words, phrase
+
+
+# -- the audit -------------------------------------------------------------------------------
+
+
+def said(text: str) -> str:
+    return " ".join("".join(structure(text).words).split())
+
+
+def section(text: str, anchor: str) -> str:
+    start = text.index(f'<section id="{anchor}"')
+    return text[start : text.index("</section>", start)]
+
+
+def test_the_first_lines_say_what_is_wrong_and_what_to_do(text: str) -> None:
+    first = said(text[text.index('id="headline"') : text.index('<dl class="facts">')])
+    for phrase in (
+        "✗ audit: confounded", "do not rank this simulation on it",
+        "What is wrong: A3 Sky statistics. sky rms, r 1.100 [1.062, 1.139]",
+        "allowed 0.980 to 1.02: 4.8 × the limit.",
+        "What to do: match sky statistics again with its own spectrum",
+        "2 more reasons", "2 checks were not run",
+    ):  # fmt: skip
+        assert phrase in first, phrase
+
+
+def test_a_clean_audit_accuses_nothing(results: dict) -> None:
+    results["audit"] |= {"verdict": "clean", "first": None, "reasons": [], "not_run": []}
+    page = bare(results)
+    assert 'id="cause"' not in page
+    assert "✓ audit: clean" in said(page)
+    assert "Why the verdict is" not in page
+    assert "cannot say" not in page
+
+
+def test_where_no_check_names_the_cause_none_is_claimed(results: dict) -> None:
+    for check in results["audit"]["checks"]:
+        check["names_cause"] = False
+    first = said(bare(results))
+    assert "Something differs, and no check of a single thing says what: A3" in first
+    assert "What is wrong" not in first
+
+
+SUMMARY = {
+    "A1": ("underpowered", "AUC on empty sky", "0.55 [0.49, 0.61]", "at most 0.550", "0.92"),
+    "A2": ("clean", "power at 0.04", "[0.98", "0.952 to 1.05", "0.08"),
+    "A3": ("red", "sky rms, r", "1.100 [1.062, 1.139]", "0.980 to 1.02", "4.8"),
+    "A4": ("not computable", "no star in the simulated images"),
+    "A5": ("underpowered", "AUC without the centre", "0.58 [0.53, 0.63]", "1.6"),
+    "A9": ("reports only", "distance left", "0.91 [0.81, 1.01]", "no limit"),
+    "A11": ("red", "border value", "1.00×10⁹", "±1.00×10⁻¹²", "over 10,000"),
+}
+
+
+@pytest.mark.parametrize("code", SUMMARY)
+def test_each_check_is_summed_up_in_one_row(text: str, code: str) -> None:
+    rows = re.findall(r"<tbody.*?</tbody>", section(text, "audit"), re.DOTALL)
+    row = next(said(row) for row in rows if said(row).startswith(f"{code} "))
+    places = [row.index(part) for part in SUMMARY[code]]
+    assert places == sorted(places), row
+    # What would mend it stands where something needs mending, and nowhere else.
+    assert ("would mend it" in row) is (SUMMARY[code][0] in ("red", "underpowered"))
+
+
+def test_every_verdict_stands_as_a_word_and_a_shape(text: str) -> None:
+    words = said(section(text, "audit"))
+    for badge in ("✓ clean", "✗ red", "◇ underpowered", "– not computable", "○ reports only",
+                  "○ no limit"):  # fmt: skip
+        assert badge in words
+    assert "not shown to be inside it at this n" in words
+
+
+def details(text: str) -> dict[str, str]:
+    """Return each check's details by code."""
+    found = re.findall(r"<details.*?</details>", section(text, "audit"), re.DOTALL)
+    codes = [re.search(r"A\d+", said(one)) for one in found]
+    return {code[0]: one for code, one in zip(codes, found, strict=True) if code}
+
+
+def test_the_details_hold_every_reading_note_and_figure(text: str, inputs: ReportInputs) -> None:
+    found = details(text)
+    for check in inputs.results["audit"]["checks"]:
+        own = found[check["code"]]
+        words = said(own)
+        for row in check["readings"]:
+            assert row["name"] in words
+            assert (row["reason"] or "") in words
+        for note in check["notes"]:
+            assert note in words
+        wanted = len(inputs.audit_pictures.get(check["name"], ())) - (check["code"] == "A3")
+        assert own.count("<img ") == wanted, check["code"]
+    assert "A picture could not be drawn. broken" in said(found["A3"])
+    assert "Sky rms of every frame" in said(found["A3"])
+    assert "it reports and never vetoes" in said(found["A9"])
+    assert "outside the limit" in said(found["A5"])
+    assert "60 / 180" in said(found["A3"])
+
+
+def test_the_check_that_names_the_cause_is_open(text: str) -> None:
+    opened = [
+        code for code, one in details(text).items() if one.startswith('<details class="check" open')
+    ]
+    assert opened == ["A3"]
+
+
+def test_controls_say_what_must_exceed_what_and_whether_it_does(text: str) -> None:
+    rows = re.findall(r"<tr>.*?</tr>", section(text, "audit"), re.DOTALL)
+    # One row in each of two variants.
+    lead = {said(row).split("negative control")[0]: said(row) for row in rows[::-1]}
+    assert lead["pixels permuted"].count("✓ exceeds it") == 3
+    assert "the simulation" in lead["pixels permuted"]
+    assert lead["Sérsic profiles only"].count("✗ does not exceed it") == 3
+    assert "the positive control" in lead["Sérsic profiles only"]
+    assert "not computable: fewer than 8 groups in a region" in lead["images of stars"]
+    words = said(section(text, "audit"))
+    assert "sliced wasserstein (luminance): 0.210 [0.180, 0.250]" in words
+    for title in ("Hyper Suprime-Cam composites", "real galaxies, same pipeline"):
+        assert title in words
+
+
+def test_a_run_from_before_there_were_checks_has_its_page(
+    inputs: ReportInputs, results: dict, old_audit: dict, tmp_path: Path
+) -> None:
+    results["audit"] = old_audit
+    old = dataclasses.replace(inputs, results=results, audit_pictures={}, coordinates_sim=None)
+    paths = write_report(old, tmp_path)
+    page = paths[0].read_text(encoding="utf-8")
+    assert 'id="audit"' not in page
+    assert 'href="#audit"' not in page
+    assert "△ audit: warned" in said(page)
+    assert "Checks not run: sky corners, JPEG grid. Only a full audit can say" in said(page)
+    assert "the display mapping of the composites is unknown" in said(page)
+    assert not any("audit" in path.name for path in paths)
+
+
+def test_a_fast_audit_names_what_was_left_out(results: dict) -> None:
+    audit = results["audit"]
+    audit |= {"level": "fast", "controls": [], "positive_excess": None, "verdict": "underpowered"}
+    words = said(bare(results))
+    assert "This was a fast audit: 8 checks run, 2 not." in words
+    assert "Not run: Invariance, Occlusion." in words
+    assert "◇ audit: underpowered" in words
+    assert "Controls" not in said(section(bare(results), "audit"))
+
+
+def test_pictures_of_pixels_are_not_turned_around_in_the_dark(text: str) -> None:
+    classes = re.findall(r'<figure class="(plot[^"]*)"', section(text, "audit"))
+    assert classes.count("plot pixels") == 2
+    assert "figure.plot:not(.pixels) img { filter" in CSS

@@ -51,6 +51,14 @@ def nothing_without_reason(results: dict) -> None:
     results["comparisons"][0] |= {"value": None, "low": None, "high": None, "reason": None}
 
 
+def no_reading(results: dict) -> None:
+    results["audit"]["checks"][3]["readings"][0]["reason"] = None
+
+
+def no_control(results: dict) -> None:
+    results["audit"]["controls"][0] |= {"value": None, "low": None, "high": None, "reason": ""}
+
+
 FAULTS = {
     **{f"no {key}": drop(key) for key in REQUIRED},
     "no sim.digest": drop("sim", "digest"),
@@ -68,6 +76,18 @@ FAULTS = {
     "text for passed": put("yes", "match_checks", 0, "passed"),
     "null floor median": put(None, "comparisons", 0, "floor", "median"),
     "null value without reason": nothing_without_reason,
+    "no reading's limit": drop("audit", "checks", 0, "readings", 0, "limit_high"),
+    "no check's verdict": drop("audit", "checks", 0, "verdict"),
+    "no control's metric": drop("audit", "controls", 0, "metric"),
+    "unknown check verdict": put("fine", "audit", "checks", 0, "verdict"),
+    "unknown scale": put("log", "audit", "checks", 0, "readings", 0, "scale"),
+    "unknown level": put("some", "audit", "level"),
+    "unknown control": put("odd", "audit", "controls", 0, "kind"),
+    "unknown to exceed": put("floor", "audit", "controls", 0, "must_exceed"),
+    "text for holds": put("yes", "audit", "controls", 0, "holds"),
+    "text for a reading": put("1.1", "audit", "checks", 0, "readings", 0, "value"),
+    "null reading without reason": no_reading,
+    "null control without reason": no_control,
 }  # fmt: skip
 
 
@@ -83,6 +103,28 @@ def test_faults_fail_both_checks(results: dict, validator: Any, fault: str) -> N
         check_results(results)
     assert "\n" not in str(caught.value)
     assert not validator.is_valid(json.loads(results_to_json(results)))
+
+
+def test_results_from_before_there_were_checks_pass(
+    results: dict, old_audit: dict, validator: Any
+) -> None:
+    results["audit"] = old_audit
+    check_results(results)
+    validator.validate(json.loads(results_to_json(results)))
+
+
+@pytest.mark.parametrize("key", ["level", "first", "controls", "positive_excess", "not_run"])
+def test_what_an_audit_gained_may_be_absent(results: dict, validator: Any, key: str) -> None:
+    del results["audit"][key]
+    check_results(results)
+    validator.validate(json.loads(results_to_json(results)))
+
+
+def test_the_verdict_stands_first_in_every_part_of_the_audit(results: dict) -> None:
+    audit = json.loads(results_to_json(results))["audit"]
+    assert next(iter(audit)) == "verdict"
+    assert list(audit["checks"][0])[:3] == ["name", "code", "title"]
+    assert list(audit["checks"][0]["readings"][0])[:4] == ["name", "value", "low", "high"]
 
 
 def test_nan_without_reason_fails_both_checks(results: dict, validator: Any) -> None:
