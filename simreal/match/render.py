@@ -48,16 +48,22 @@ def on_frame(
     block : array (k, band, y, x)
         Images of `rows` of the party.
     """
-    measured = party.measured
-    return np.asarray(
+    measured, size = party.measured, job.recipe.stamp
+    x, y, width = measured.x[rows], measured.y[rows], frame.width / job.scale(party)[rows]
+    if party.band_shift is None:
+        return np.asarray(resample(block, x=x, y=y, width=width, n_out=size))
+    # A band that lies to the right is looked at further right.
+    planes = [
         resample(
-            block,
-            x=measured.x[rows],
-            y=measured.y[rows],
-            width=frame.width / job.scale(party)[rows],
-            n_out=job.recipe.stamp,
+            block[:, b : b + 1],
+            x=x + across * width / size,
+            y=y + along * width / size,
+            width=width,
+            n_out=size,
         )
-    )
+        for b, (across, along) in enumerate(party.band_shift)
+    ]
+    return np.concatenate(planes, axis=1)
 
 
 def render_survey(party: Party, frame: CommonFrame, job: Job) -> Rendered:

@@ -22,6 +22,7 @@ from simreal.match.job import Job
 from simreal.match.own_sky import left_of_own_sky, sharper, with_own_psf
 from simreal.match.psf import MOFFAT_BETA
 from simreal.match.recipe import Recipe, Side
+from simreal.match.register import registered
 from simreal.match.render import Rendered, added_psf, render_on_donors, render_survey
 from simreal.match.result import MatchCheck, Matched
 from simreal.match.selection import apply_cuts, balance_table, check_cuts, draw_groups, table_cuts
@@ -128,6 +129,7 @@ def _matched(sim: Party, obs: Party, injection: Injection | None, job: Job) -> M
     sim, obs = _drawn(sim, 1, job), _drawn(obs, 2, job)
     if injection is not None:
         sim, injection = rebalanced_sky(sim, obs, frame, injection, job)
+    sim, obs = registered(sim, frame, job), registered(obs, frame, job)
     rendered_sim, rendered_obs = (
         _rendered(sim, frame, injection, job),
         _rendered(obs, frame, None, job),

@@ -30,6 +30,8 @@ class Party:
         What was left out on the way.
     steps : tuple of Step
         What was done on the way.
+    band_shift : array (band, 2) or None
+        [stamp pixel] x and y by which every image's bands lie off, to be taken out on the frame.
     """
 
     side: Side
@@ -39,6 +41,7 @@ class Party:
     original: IntArray
     exclusions: tuple[Exclusion, ...] = ()
     steps: tuple[Step, ...] = ()
+    band_shift: Float64Array | None = None
 
     def __len__(self) -> int:
         return len(self.original)
