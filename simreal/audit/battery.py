@@ -126,8 +126,9 @@ def overall(
 ) -> tuple[Overall, list[str]]:
     """Return the verdict over all checks, with its reasons.
 
-    Confounded if a vetoing reading is red. Underpowered if one is blind: it could not have
-    seen even a gross difference. Clean if every vetoing reading of every check is clean, no
+    Confounded if a vetoing reading is red. Underpowered if one of a fast check is blind: it could
+    not have seen even a gross difference (full checks ask about the score, and say themselves
+    what they could not resolve). Clean if every vetoing reading of every check is clean, no
     check is left out and nothing else caps the verdict. Warned otherwise.
     """
     red = [check for check in checks if check.verdict == "red"]
@@ -137,7 +138,7 @@ def overall(
         f"{check.title}: {r.name}"
         for check in checks
         for r in check.readings
-        if r.vetoes and r.blind
+        if r.vetoes and r.blind and check.cost == "fast"
     ]
     if blind:
         reasons.append(

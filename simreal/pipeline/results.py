@@ -14,6 +14,9 @@ from simreal.pipeline.settings import RunSettings
 SCHEMA = 1
 LEVEL = 0.05
 
+#: Title of the control rows that the headline excess is given against.
+POSITIVE = "real galaxies through the simulation's pipeline"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReadSide:
@@ -185,14 +188,14 @@ def positive_excess(
     --------
     >>> row = {"variant": "luminance", "metric": "mmd", "lead": True, "value": 0.3, "low": 0.2,
     ...        "high": 0.4, "ceiling": 1.1}
-    >>> control = {"kind": "positive", "variant": "luminance", "metric": "mmd", "value": 0.1,
+    >>> control = {"title": POSITIVE, "variant": "luminance", "metric": "mmd", "value": 0.1,
     ...            "reason": None}
     >>> round(positive_excess([control], [row])[0]["value"], 3)
     0.2
     """
     positive: dict[tuple[str, str], float] = {}
     for row in controls:
-        if row["kind"] == "positive" and row["value"] is not None and not row.get("reason"):
+        if row["title"] == POSITIVE and row["value"] is not None and not row.get("reason"):
             positive.setdefault((row["variant"], row["metric"]), row["value"])
     rows = []
     for row in comparisons:
