@@ -20,7 +20,7 @@ from simreal.core.embedding import Embedding
 from simreal.core.errors import UsageError
 from simreal.core.images import ImageSet
 from simreal.core.plugins import available, load
-from simreal.core.results import Comparison
+from simreal.core.results import Comparison, Estimate
 
 PACKAGE = "simreal.audit.checks"
 GROUP = "simreal.checks"
@@ -171,6 +171,8 @@ class Tools:
         Other surveys, matched to the observed side like a simulation.
     quick : callable or None
         `distance` with less inference, for rows of which there are dozens.
+    paired : callable(obs, a, b) -> mapping of metric to Estimate, or None
+        How much farther `a` is from `obs` than `b`, on the same draws of objects.
     own_noise : callable or None
         ``(originals, stamps, sky)`` -> share ``(n,)`` of the sky's variance that originals
         which carry noise add to the sky they are given.
@@ -188,6 +190,7 @@ class Tools:
     distance: Distance
     bridges: Mapping[str, ImageSet] = field(default_factory=dict)
     quick: Distance | None = None
+    paired: Callable[[Embedding, Embedding, Embedding], Mapping[str, Estimate]] | None = None
     own_noise: Callable[[ImageSet, ImageSet, ImageSet], Float64Array] | None = None
     controls: Mapping[str, Control] = field(default_factory=dict)
     transforms: Mapping[str, Callable[[Float32Array], Float32Array]] = field(default_factory=dict)

@@ -92,10 +92,11 @@ def compare_paired(
     settings = InferenceSettings() if settings is None else settings
     for sim in (sim_a, sim_b):
         check_footing(obs, sim, allow=allow)
-    rounds, roles = _three(obs, sim_a, sim_b, n=settings.n, seed=seed)
+    same = bool(np.array_equal(np.unique(sim_a.groups), np.unique(sim_b.groups)))
+    rounds, roles = _three(obs, sim_a, sim_b, n=settings.n, seed=seed, same=same)
     names = (sim_a.name, sim_b.name)
     found = [
-        _one(name, names, rounds, roles, settings=settings, seed=seed)
+        _one(name, names, rounds, roles, settings=settings, seed=seed, same=same)
         for name in dict.fromkeys(metrics)
     ]
     p_values = {i: one.p_value for i, one in enumerate(found) if one.p_value is not None}
@@ -107,9 +108,13 @@ def compare_paired(
 
 
 def _three(
-    obs: Embedding, sim_a: Embedding, sim_b: Embedding, *, n: int | None, seed: int
+    obs: Embedding, sim_a: Embedding, sim_b: Embedding, *, n: int | None, seed: int, same: bool
 ) -> tuple[Float32Array, dict[str, BoolArray]]:
-    """Return all three in the transform of their anonymous pool, and who is who."""
+    """Return all three in the transform of their anonymous pool, and who is who.
+
+    Where A and B are the same objects, such as a set and a damaged copy of it, the same ones are
+    drawn of both, in the same order.
+    """
     sides = dict(zip(ROLES, (obs, sim_a, sim_b), strict=True))
     rows = {role: group_rows(e.groups, e.ids) for role, e in sides.items()}
     there = min(len(of) for of in rows.values())
@@ -122,8 +127,9 @@ def _three(
     n_views = min(MOST_VIEWS, smallest_group(*rows.values()))
     picked = []
     for role, of in rows.items():
-        thinned = thin_views(of, n_views, rng=stream(seed, "paired", "views", role))
-        groups = choose(thinned.shape[1], size, rng=stream(seed, "paired", "groups", role))
+        drawn = "a" if same and role == "b" else role
+        thinned = thin_views(of, n_views, rng=stream(seed, "paired", "views", drawn))
+        groups = choose(thinned.shape[1], size, rng=stream(seed, "paired", "groups", drawn))
         picked.append(sides[role].vectors[thinned[:, groups]])
     pool = np.concatenate(picked, axis=1)
     transform = fit_pca(pool.reshape(-1, pool.shape[-1]), rng=stream(seed, "paired", "pca"))
@@ -140,12 +146,14 @@ def _one(
     *,
     settings: InferenceSettings,
     seed: int,
+    same: bool,
 ) -> Paired:
     module = load_metric(name)
     meta = metric_meta(module, name)
     of_cost = settings.for_cost(meta.cost)
     if meta.cost == "heavy":
-        kept = _thinned(roles, settings.heavy_n, rng=stream(seed, "paired", name, "subsample"))
+        rng = stream(seed, "paired", name, "subsample")
+        kept = _thinned(roles, settings.heavy_n, rng=rng, same=same)
         rounds, roles = rounds[:, kept], {role: mask[kept] for role, mask in roles.items()}
     n = int(roles["obs"].sum())
     smallest = meta.smallest_n(rounds.shape[2])
@@ -156,7 +164,9 @@ def _one(
         at_n = _readings(metric, rounds, {role: mask[None] for role, mask in roles.items()})
         rng = stream(seed, "paired", name, "subsamples")
         half, quarter = (
-            _differences(metric, rounds, roles, n // part, n_draws=of_cost.n_subsamples, rng=rng)
+            _readings(
+                metric, rounds, _drawn(roles, n // part, of_cost.n_subsamples, rng=rng, same=same)
+            )
             for part in (2, 4)
         )
     except NotComputableError as reason:
@@ -165,28 +175,26 @@ def _one(
         name,
         names,
         (float(at_n[0][0]), float(at_n[1][0])),
-        variance_of(Subsampled(half=half, quarter=quarter, n=n)).standard_error,
+        variance_of(
+            Subsampled(half=half[0] - half[1], quarter=quarter[0] - quarter[1], n=n)
+        ).standard_error,
         n=n,
         settings=of_cost,
         tail=meta.tail,
     )
 
 
-def _differences(
-    metric: Fitted,
-    rounds: Float32Array,
-    roles: dict[str, BoolArray],
-    size: int,
-    *,
-    n_draws: int,
-    rng: np.random.Generator,
-) -> Float64Array:
-    """Return A's value less B's on draws of `size` groups each, the observed ones shared."""
+def _drawn(
+    roles: dict[str, BoolArray], size: int, n_draws: int, *, rng: np.random.Generator, same: bool
+) -> dict[str, BoolArray]:
+    """Return draws of `size` groups of each; of the same objects, the same ones."""
     masks = {
         role: random_masks(mask, max(1, size), n_draws, rng=rng) for role, mask in roles.items()
     }
-    a, b = _readings(metric, rounds, masks)
-    return a - b
+    if same:
+        masks["b"] = np.zeros_like(masks["a"])
+        masks["b"][:, roles["b"]] = masks["a"][:, roles["a"]]
+    return masks
 
 
 def _readings(
@@ -236,11 +244,12 @@ def _paired(
     )
 
 
-def _thinned(roles: dict[str, BoolArray], n: int, *, rng: np.random.Generator) -> BoolArray:
-    kept: BoolArray = np.zeros(len(roles["obs"]), dtype=np.bool_)
-    for mask in roles.values():
-        kept |= random_masks(mask, min(n, int(mask.sum())), 1, rng=rng)[0]
-    return kept
+def _thinned(
+    roles: dict[str, BoolArray], n: int, *, rng: np.random.Generator, same: bool
+) -> BoolArray:
+    size = min(n, *(int(mask.sum()) for mask in roles.values()))
+    masks = _drawn(roles, size, 1, rng=rng, same=same)
+    return np.asarray(np.any([mask[0] for mask in masks.values()], axis=0))
 
 
 def _null(name: str, names: tuple[str, str], n: int, reason: str) -> Paired:

@@ -12,12 +12,13 @@ from simreal.core.cards import View
 from simreal.core.embedding import Embedding
 from simreal.core.errors import NotComputableError, SimrealError, UsageError, did_you_mean
 from simreal.core.images import ImageSet
-from simreal.core.results import Comparison
+from simreal.core.results import Comparison, Estimate
 from simreal.pipeline import fragments
 from simreal.pipeline.plan import VARIANTS, Plan
 
 if TYPE_CHECKING:
     from simreal.audit.contract import Distance, Given, Rematch, Rematched, Tools
+    from simreal.compare.settings import InferenceSettings
 
 Progress = Callable[[str, int, int], None]
 
@@ -269,6 +270,7 @@ def _tools(plan: Plan, evidence: Evidence, progress: Progress) -> "Tools":
         embed={variant: _embedder(evidence.embedded[variant], variant) for variant in VARIANTS},
         distance=_distance(plan, evidence.match, n_subsamples=plan.inference.n_subsamples),
         quick=_distance(plan, evidence.match, n_subsamples=QUICK_SUBSAMPLES),
+        paired=_paired(plan, evidence.match),
         own_noise=own_noise_share,
         controls=CONTROLS,
         transforms=TRANSFORMS,
@@ -310,16 +312,20 @@ def _embedder(folder: Path, variant: str) -> Callable[[ImageSet], Embedding]:
     return see
 
 
-def _distance(plan: Plan, match: Mapping[str, Any], *, n_subsamples: int) -> "Distance":
+def _growing_metrics(plan: Plan) -> list[str]:
+    """Return the metrics of the comparison that grow with the distance."""
     from simreal.compare.contract import metric_meta
-    from simreal.compare.run import compare_embeddings, load_metric
+    from simreal.compare.run import load_metric
 
-    metrics = [
+    return [
         name
         for name in plan.settings.metrics
         if metric_meta(load_metric(name), name).tail == "upper"
     ]
-    inference = replace(
+
+
+def _inference(plan: Plan, n_subsamples: int) -> "InferenceSettings":
+    return replace(
         plan.inference,
         n_permutations=min(plan.inference.n_permutations, CONTROL_PERMUTATIONS),
         n_floor_splits=min(plan.inference.n_floor_splits, CONTROL_FLOOR_SPLITS),
@@ -328,6 +334,33 @@ def _distance(plan: Plan, match: Mapping[str, Any], *, n_subsamples: int) -> "Di
         strata_bins=None,
         power=False,
     )
+
+
+def _paired(
+    plan: Plan, match: Mapping[str, Any]
+) -> Callable[[Embedding, Embedding, Embedding], Mapping[str, Estimate]]:
+    from simreal.compare.paired import compare_paired
+
+    def paired(obs: Embedding, a: Embedding, b: Embedding) -> dict[str, Estimate]:
+        wrong = {*obs.setup.differs_from(a.setup), *obs.setup.differs_from(b.setup)}
+        found = compare_paired(
+            obs,
+            a,
+            b,
+            metrics=_growing_metrics(plan),
+            settings=_inference(plan, QUICK_SUBSAMPLES),
+            seed=plan.settings.seed,
+            allow=(*plan.settings.allow, *match["residual_differences"], *wrong),
+        )
+        return {row.metric: row.difference for row in found}
+
+    return paired
+
+
+def _distance(plan: Plan, match: Mapping[str, Any], *, n_subsamples: int) -> "Distance":
+    from simreal.compare.run import compare_embeddings
+
+    metrics, inference = _growing_metrics(plan), _inference(plan, n_subsamples)
 
     def distance(obs: Embedding, sim: Embedding) -> tuple[Comparison, ...]:
         if not metrics:
