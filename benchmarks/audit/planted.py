@@ -289,6 +289,8 @@ def seconds_table(kept):
         for name, found in row["checks"].items():
             times.setdefault((name, row["n"]), []).append(found["seconds"])
         times.setdefault(("battery", row["n"]), []).append(row["seconds"])
+    if not times:
+        return "Not run."
     sizes = sorted({n for _, n in times})
     lines = [
         f"| check | {' | '.join(f'n = {n} [s]' for n in sizes)} |",

@@ -6,7 +6,9 @@ Galaxies, neighbours and stars of the toy universe are rendered once without noi
 PSF and under one that is broader by `--psf`. Every trial draws two disjoint samples of `--n`
 galaxies and as many pieces of empty sky, adds correlated noise (that of one side louder by
 `--noise`), maps both to 8-bit composites, encodes them as JPEG of quality 90 and runs the fast
-battery. PSF and noise are not declared in the setup: the pixels must tell. Conditions are those of
+battery. The setups do not tell: `--declared alike` has both sides declare the PSF and the noise of
+the other, observed one, as a pipeline does that got its PSF wrong; `--declared none` leaves both
+out. Conditions are those of
 every image alike, unless `--seeing-scatter` and `--sky-scatter` let them vary from image to image.
 """
 
@@ -20,7 +22,7 @@ from trials import Kept, audited, between, share, spread
 from simreal.audit.contract import Given, Side
 from simreal.core.images import ImageSet, Setup
 from simreal.core.seeding import stream
-from simreal.data.toy_universe.observe import add_noise, display
+from simreal.data.toy_universe.observe import add_noise, display, display_noise
 from simreal.data.toy_universe.options import BANDS, Camera, ToyOptions
 from simreal.data.toy_universe.population import draw_population
 from simreal.data.toy_universe.render import render
@@ -31,7 +33,7 @@ from simreal.match.bands import luminance
 from simreal.match.pixels import requantise
 
 CAMERA = Camera(pixel_scale=0.396, stamp=64)
-KEY = ("kind", "seed", "n", "size", "scatter")
+KEY = ("kind", "seed", "n", "size", "scatter", "declared")
 #: [magnitude] As good as nothing: a sight with its neighbours and stars and no galaxy.
 INVISIBLE = 60.0
 BLOCK = 100
@@ -48,25 +50,30 @@ def options_of(given):
     )
 
 
+def sights_of(given, part):
+    """The conditions of every image; those of its sky are not those of its galaxy."""
+    options, sights = options_of(given), []
+    for i in range(given.pool):
+        rng = sight_stream(0, f"synthetic {part}", i, 0)
+        sights.append(draw_sight(options, CAMERA, geometry="sky", rng=rng))
+    return sights
+
+
 def rendered(given, part, broader):
-    """Flux without noise ``(n, band, y, x)`` and the sky rms of every image."""
+    """Flux without noise ``(n, band, y, x)``."""
     options = options_of(given)
     galaxies = draw_population(options, name="synthetic", seed=0)
     images = np.empty((given.pool, len(BANDS), CAMERA.stamp, CAMERA.stamp), np.float32)
-    rms = np.empty(given.pool)
-    for i, galaxy in enumerate(galaxies):
-        rng = sight_stream(0, f"synthetic {part}", i, 0)
-        sight = draw_sight(options, CAMERA, geometry="sky", rng=rng)
+    for i, (galaxy, sight) in enumerate(zip(galaxies, sights_of(given, part), strict=True)):
         wide = dataclasses.replace(sight, seeing=sight.seeing * (1 + broader))
         if part == "sky":
             galaxy = dataclasses.replace(galaxy, magnitude=INVISIBLE)
         images[i] = render(galaxy, wide, CAMERA, psf=options.psf, colour_offset=0.0)
-        rms[i] = sight.sky_rms
-    return images, rms
+    return images
 
 
 def pool_path(given, part, broader):
-    name = f"{part}-{given.pool}-{given.seeing_scatter:g}-{given.sky_scatter:g}-{broader:g}.npz"
+    name = f"{part}-{given.pool}-{given.seeing_scatter:g}-{given.sky_scatter:g}-{broader:g}.npy"
     return given.out / name
 
 
@@ -77,8 +84,7 @@ def prepare_pool(given):
         for broader in (0.0, given.psf):
             path = pool_path(given, part, broader)
             if not path.is_file():
-                images, rms = rendered(given, part, broader)
-                np.savez(path, images=images, rms=rms)
+                np.save(path, rendered(given, part, broader))
     folder = given.out / "encoder"
     if not folder.is_dir():
         load_pool(given)
@@ -90,18 +96,19 @@ def prepare_pool(given):
 def load_pool(given):
     STATE["given"] = given
     for part in ("stamps", "sky"):
+        STATE[part, "sights"] = sights_of(given, part)
         for broader in (0.0, given.psf):
-            with np.load(pool_path(given, part, broader)) as stored:
-                STATE[part, broader] = stored["images"], stored["rms"]
+            STATE[part, broader] = np.load(pool_path(given, part, broader))
     if (given.out / "encoder").is_dir():
         STATE["encoder"] = load_encoder(given.out / "encoder")
 
 
 def observed(name, rows, broader, louder, *, seed):
-    """One side: noise, display, last encoding; without a word about PSF and noise."""
+    """One side: noise, display, last encoding, and what its setup says of it."""
     sets = {}
     for part in ("stamps", "sky"):
-        images, rms = STATE[part, broader]
+        images, sights = STATE[part, broader], [STATE[part, "sights"][row] for row in rows]
+        rms = np.array([sight.sky_rms for sight in sights])
         rng = stream(seed, "synthetic", name, part)
         shown = np.empty((len(rows), *images.shape[1:]), np.float32)
         for start in range(0, len(rows), BLOCK):
@@ -110,7 +117,7 @@ def observed(name, rows, broader, louder, *, seed):
             flux = add_noise(
                 images[block],
                 white,
-                sky_rms=rms[block] * (1 + louder),
+                sky_rms=rms[start : start + len(block)] * (1 + louder),
                 correlation=ToyOptions().noise_correlation,
             )
             eight_bit = display(flux / np.float32(CAMERA.pixel_scale**2))
@@ -123,9 +130,21 @@ def observed(name, rows, broader, louder, *, seed):
             images=shown,
             ids=ids,
             groups=ids,
-            setup=Setup(track="rgb", bands=BANDS, unit="display"),
+            setup=declared(sights, rms),
         )
     return Side(stamps=sets["stamps"], sky=sets["sky"])
+
+
+def declared(sights, rms):
+    """What both sides say of themselves: nothing, or the truth about the observed one."""
+    setup = Setup(track="rgb", bands=BANDS, unit="display")
+    if STATE["given"].declared == "none":
+        return setup
+    widths = np.array([sight.seeing for sight in sights]) / CAMERA.pixel_scale
+    return setup.replace(
+        psf_fwhm=np.repeat(widths[:, None], len(BANDS), axis=1),
+        noise=display_noise(rms / CAMERA.pixel_scale**2),
+    )
 
 
 def trial(work):
@@ -150,7 +169,14 @@ def trial(work):
 def about(given, kind, seed):
     size = {"psf": given.psf, "noise": given.noise, "none": 0.0}[kind]
     scatter = f"{given.seeing_scatter:g}, {given.sky_scatter:g}"
-    return {"kind": kind, "seed": seed, "n": given.n, "size": size, "scatter": scatter}
+    return {
+        "kind": kind,
+        "seed": seed,
+        "n": given.n,
+        "size": size,
+        "scatter": scatter,
+        "declared": given.declared,
+    }
 
 
 def table(kept, given):
@@ -171,7 +197,11 @@ def table(kept, given):
         counted = ", ".join(f"`{x}` {sum(row['first'] == x for row in caught)}" for x in names)
         seconds = np.median([row["seconds"] for row in rows]) if rows else np.nan
         lines.append(f"| {meaning} | {share(len(caught), len(rows))} | {counted} | {seconds:.0f} |")
-    lines += ["", f"n = {given.n} a side, {given.trials} trials each."]
+    said = {"alike": "declared alike on both sides", "none": "declared on neither side"}
+    lines += [
+        "",
+        f"n = {given.n} a side, {given.trials} trials each; PSF and noise {said[given.declared]}.",
+    ]
     return "\n".join(lines)
 
 
@@ -188,6 +218,9 @@ def parse():
     parser.add_argument("--pool", type=int, default=2400, help="galaxies rendered")
     parser.add_argument("--psf", type=float, default=0.1, help="part of the FWHM")
     parser.add_argument("--noise", type=float, default=0.02, help="part of the sky rms")
+    parser.add_argument(
+        "--declared", choices=("alike", "none"), default="alike", help="what the setups say"
+    )
     parser.add_argument("--seeing-scatter", type=float, default=0.0, help="of its natural log")
     parser.add_argument("--sky-scatter", type=float, default=0.0, help="of its natural log")
     return parser.parse_args()

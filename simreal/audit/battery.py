@@ -104,17 +104,20 @@ def _run(name: str, given: Given) -> tuple[Found, float]:
 
 
 def _adjusted(checks: Sequence[AuditCheck]) -> list[AuditCheck]:
-    """Return the checks with p-values adjusted over every limited reading of the battery."""
+    """Return the checks with p-values adjusted over every reading that can veto.
+
+    What is only reported raises no alarm, and must not cost those that do their power.
+    """
     p_values = [
         reading.p_value
         for check in checks
-        for reading in check.readings
+        for reading in check.vetoing
         if reading.p_value is not None
     ]
     corrected = iter(holm(p_values).tolist() if p_values else [])
 
     def with_p(reading: Reading) -> Reading:
-        if reading.p_value is None:
+        if reading.p_value is None or not reading.vetoes:
             return reading
         return replace(reading, p_adjusted=float(next(corrected)))
 

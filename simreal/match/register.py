@@ -19,12 +19,13 @@ from simreal.match.sides import Party
 from simreal.measure.registration import band_offsets
 
 #: Images that are looked at; more add time and nothing else.
-MOST_IMAGES = 400
+MOST_IMAGES = 1000
 FEWEST_IMAGES = 30
 #: Share left out at either end before a mean is taken: one-sided galaxies are no offset.
 TRIM = 0.1
-#: An offset is taken out if it is this many errors from zero, and no smaller than this [pixel].
-SIGNIFICANT = 4.0
+#: Offsets are taken out if one of them is this many errors from zero (by chance in one of 300
+#: matches of three bands), and no smaller than this [pixel].
+SIGNIFICANT = 3.5
 SMALLEST = 0.05
 #: Rounds of measuring: the first sees the offset through its own blur.
 ROUNDS = 2
@@ -45,11 +46,10 @@ def registered(party: Party, frame: CommonFrame, job: Job) -> Party:
         mean, error = _mean_offset(replace(party, band_shift=shift), rows, frame, job)
         if turn == 0:
             found = mean
-            seen = (np.abs(mean) > SIGNIFICANT * error) & (np.abs(mean) > SMALLEST)
-            if not seen.any():
+            if not ((np.abs(mean) > SIGNIFICANT * error) & (np.abs(mean) > SMALLEST)).any():
                 return party
         # Offsets are from the mean of the other bands: all together must not move the image.
-        more = np.where(seen, mean, 0.0) * (len(mean) - 1) / len(mean)
+        more = mean * (len(mean) - 1) / len(mean)
         shift = shift + more - more.mean(axis=0)
     left, _ = _mean_offset(replace(party, band_shift=shift), rows, frame, job)
     step = Step(
