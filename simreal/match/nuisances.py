@@ -552,7 +552,7 @@ _ALL = (
         meaning="the PSF is broader by this part of its FWHM, the noise as it was: a PSF "
         "mismatched",
         unit="part of the PSF's FWHM",
-        sizes=(0.15, 0.3, 0.6),
+        sizes=(0.18, 0.3, 0.6),
         check="psf",
         stage="before",
         change=_psf,
@@ -562,7 +562,7 @@ _ALL = (
         meaning="the PSF is longer by this part along x on all images, the noise as it was: "
         "tracking or optics",
         unit="part of the PSF's FWHM",
-        sizes=(0.12, 0.3, 0.8),
+        sizes=(0.15, 0.3, 0.8),
         check="psf",
         stage="before",
         change=_psf_ellipticity,
