@@ -118,7 +118,7 @@ def run_trials(work, kept, options):
 def naming_work(options):
     return [
         (kind, size, options.n, seed)
-        for seed in range(options.seeds)
+        for seed in range(options.first, options.first + options.seeds)
         for kind in options.kinds
         for size in KINDS[kind].sizes
     ]
@@ -203,7 +203,8 @@ def naming_table(kept, options):
     for kind in options.kinds:
         one, cells, others = KINDS[kind], [], Counter()
         for size in one.sizes:
-            keys = [(kind, size, options.n, seed) for seed in range(options.seeds)]
+            seeds = range(options.first, options.first + options.seeds)
+            keys = [(kind, size, options.n, seed) for seed in seeds]
             rows = [kept.get(*key) for key in keys if kept.has(*key)]
             caught = [row for row in rows if row["verdict"] == "confounded"]
             named = sum(row["first"] == one.check for row in rows)
@@ -314,6 +315,7 @@ def parse():
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--n", type=int, default=300, help="groups a side")
     parser.add_argument("--seeds", type=int, default=5, help="of every nuisance and size")
+    parser.add_argument("--first", type=int, default=0, help="first of these seeds")
     parser.add_argument("--clean", type=int, default=100, help="pairs that carry nothing")
     parser.add_argument("--trials", type=int, default=10, help="of every size searched")
     parser.add_argument("--groups", type=int, nargs="*", help="n of the detection table")

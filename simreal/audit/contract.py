@@ -211,8 +211,6 @@ class Given:
     seed : int
     tools : Tools or None
         None in a fast battery.
-    comparisons : tuple of Comparison
-        The distances under audit, of the leading variant.
     donors : ImageSet or None
         Observed originals that are not scored (they lent their sky).
     """
@@ -222,7 +220,6 @@ class Given:
     same_population: bool = False
     seed: int = 0
     tools: Tools | None = None
-    comparisons: tuple[Comparison, ...] = ()
     donors: ImageSet | None = None
 
 

@@ -52,12 +52,14 @@ def command(
     from simreal.report.audit_text import audit_lines
 
     given = {key: value for key, value in options.items() if value not in (None, ())}
-    given |= {"audit": "full" if full else "fast"} | ({"nuisance": True} if nuisance else {})
+    given |= ({"audit": "full"} if full else {}) | ({"nuisance": True} if nuisance else {})
     config = None if run is None else run / "run.toml"
     settings = resolve(given, config=config, quick=quick)
+    if settings.audit == "none":
+        settings = settings.model_copy(update={"audit": "fast"})
     with progress_shown(quiet=as_json) as progress:
         done = run_comparison(
-            settings, out=out or run, progress=progress, command=_words(run, given)
+            settings, out=out or run, progress=progress, command=_words(run, given, quick=quick)
         )
     if as_json:
         click.echo(json.dumps(done.results["audit"], indent=1))
@@ -67,14 +69,14 @@ def command(
     return 4 if done.n_rejected else 0
 
 
-def _words(run: Path | None, given: dict[str, Any]) -> str:
+def _words(run: Path | None, given: dict[str, Any], *, quick: bool) -> str:
     """Return the command that repeats the numbers."""
     import shlex
 
-    words = ["simreal", "audit", *([str(run)] if run else [])]
+    words = ["simreal", "audit", *([str(run)] if run else []), *(["--quick"] if quick else [])]
     for name, value in given.items():
         if name == "audit":
-            words += ["--full"] if value == "full" else []
+            words.append("--full")
         elif name == "nuisance":
             words.append("--nuisance")
         else:

@@ -145,3 +145,36 @@ def test_a_reader_that_leaves_early_is_no_error():
     )
     assert found.stderr == ""
     assert found.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("kept", "options", "level"),
+    [
+        ("full", [], "full"),
+        ("none", [], "fast"),
+        ("fast", [], "fast"),
+        ("fast", ["--full"], "full"),
+    ],
+)
+def test_an_audit_of_a_run_keeps_its_level_and_never_audits_nothing(
+    kept, options, level, tmp_path, monkeypatch
+):
+    from click.testing import CliRunner
+
+    from simreal.cli.audit import command
+    from simreal.pipeline import run as pipeline
+    from simreal.pipeline.settings import RunSettings, settings_to_toml
+
+    bridges = ("decals-rgb",) if kept == "full" else ()
+    settings = RunSettings(sim="toy-sim", obs="toy-survey", audit=kept, bridges=bridges)
+    (tmp_path / "run.toml").write_text(settings_to_toml(settings))
+    asked = []
+
+    def stop(given, **_):
+        asked.append(given)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(pipeline, "run_comparison", stop)
+    CliRunner().invoke(command, [str(tmp_path), *options])
+    assert [one.audit for one in asked] == [level]
+    assert asked[0].bridges == bridges

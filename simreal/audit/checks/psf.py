@@ -20,6 +20,7 @@ from simreal.audit.pictures import histograms, ratio_curves, tile, tiles
 from simreal.audit.probe import cross_validated_r2
 from simreal.audit.seeing import Seeing, Spectra, seeing
 from simreal.audit.shapes import (
+    PSF_SIGMA,
     declared_widths,
     free_pixels,
     psf_sigma,
@@ -27,6 +28,7 @@ from simreal.audit.shapes import (
 )
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array
 from simreal.core.audit import Reading
+from simreal.measure.psf import FWHM_PER_SIGMA
 from simreal.measure.registration import distance_from_centre
 from simreal.measure.stamps import luminance_of
 
@@ -60,8 +62,15 @@ def run(given: Given, *, rng: np.random.Generator) -> Found:
     return Found(
         readings=readings,
         pictures=_pictures(light, declared, seen),
-        notes=() if note is None else (note,),
+        notes=tuple(text for text in (_assumed(declared), note) if text is not None),
     )
+
+
+def _assumed(declared: tuple[Float64Array | None, Float64Array | None]) -> str | None:
+    if any(widths is not None for widths in declared):
+        return None
+    width = PSF_SIGMA * FWHM_PER_SIGMA
+    return f"no PSF is declared: ratios from the light hold for an FWHM of {width:.1f} pixel"
 
 
 def _light(side: Side) -> tuple[Float32Array, BoolArray]:
@@ -86,16 +95,15 @@ def _seen(
     rng: np.random.Generator,
 ) -> tuple[Seeing, Spectra] | str:
     """Return what both sides' light says, or why it says nothing."""
-    known = [np.nanmedian(widths) for widths in declared if widths is not None]
-    if not known:
-        return "neither side's PSF is known, nor what a wider one would do to the light"
     counts = [int(one[1].sum()) for one in light]
     if min(counts) < FEWEST:
         return f"got {counts[0]} and {counts[1]} usable stamps, needed are {FEWEST} of each"
     sizes = [one[0].shape[1:] for one in light]
     if sizes[0] != sizes[1]:
         return f"got stamps of {sizes[0]} and of {sizes[1]} pixels, needed is one size"
-    typical = float(np.mean(known))
+    known = [np.nanmedian(widths) for widths in declared if widths is not None]
+    # Equal PSFs read equal whatever width is assumed; only the size of a difference hangs on it.
+    typical = float(np.mean(known)) if known else PSF_SIGMA * float(FWHM_PER_SIGMA)
     widths = [
         np.full(len(one[0]), typical) if found is None else found
         for one, found in zip(light, declared, strict=True)
