@@ -17,6 +17,8 @@ from simreal.core.images import ObjectKind, Rendition, Role, Sampling, Track
 
 Geometry = Literal["face-on", "edge-on", "random", "sky"]
 FieldUnit = Literal["kpc", "arcsec", "petrosian radius", "unknown"]
+ScaleUnit = Literal["arcsec", "kpc"]
+MaskMeaning = Literal["bad", "good", "bits", "none"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -56,12 +58,77 @@ class View(_Strict):
     pixel_scale: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="[arcsec / pixel]; absent where it varies or is unknown"
     )
+    survey: str | None = Field(
+        default=None, description="observing conditions in catalogues/surveys that hold for it"
+    )
     note: str = ""
 
     @model_validator(mode="after")
     def _field_has_unit(self) -> "View":
         if (self.field_of_view is None) != (self.field_of_view_unit == "unknown"):
             raise ValueError("field_of_view and field_of_view_unit go together")
+        return self
+
+
+class Calibration(_Strict):
+    """What the pixels of calibrated images mean; nothing of it is ever guessed.
+
+    Parameters
+    ----------
+    unit : str
+        What the pixels are, such as ``"nanomaggy"``, or ``"header"`` to believe the files.
+    zero_point : float or None
+        AB magnitude of one unit, for units that need one.
+    zero_point_source : str
+        Where the zero point comes from.
+    pixel_scale : float or None
+        Side of a pixel in `pixel_scale_unit`.
+    pixel_scale_unit : {"arcsec", "kpc"}
+        Angular on the sky, or physical at the object.
+    pixel_scale_from : str
+        ``"card"``, ``"wcs"``, ``"header KEY"``, ``"FOVARC / NAXIS1"`` or ``"adapter"`` where the
+        format itself defines it.
+    mask : {"bad", "good", "bits", "none"}
+        What a pixel of the mask that is not zero means; ``"bits"`` reads `mask_bits`.
+    mask_bits : tuple of int
+        Bits of a flag plane that make a pixel unusable.
+    already_dimmed : bool
+        Whether the pixels show the object as at its redshift; otherwise as near by, to be placed.
+    redshift : float or None
+        Of the light, where the files do not say.
+    distance : float or None
+        [Mpc] Of the instrument, where the files do not say and nothing is dimmed yet.
+    """
+
+    unit: str
+    zero_point: float | None = None
+    zero_point_source: str = ""
+    pixel_scale: Annotated[float, Field(gt=0)] | None = None
+    pixel_scale_unit: ScaleUnit = "arcsec"
+    pixel_scale_from: str = "card"
+    mask: MaskMeaning
+    mask_bits: tuple[Annotated[int, Field(ge=0, le=63)], ...] = ()
+    already_dimmed: bool
+    redshift: Annotated[float, Field(ge=0)] | None = None
+    distance: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Calibration":
+        if (self.zero_point is None) != (not self.zero_point_source):
+            raise ValueError("zero_point and zero_point_source go together")
+        if (self.pixel_scale is not None) != (self.pixel_scale_from == "card"):
+            raise ValueError(
+                "pixel_scale goes with pixel_scale_from = 'card' and nothing else; give the number "
+                "or say where it stands ('wcs', 'header KEY', 'FOVARC / NAXIS1', 'adapter')"
+            )
+        known = ("card", "wcs", "FOVARC / NAXIS1", "adapter")
+        if self.pixel_scale_from not in known and not self.pixel_scale_from.startswith("header "):
+            raise ValueError(
+                f"pixel_scale_from: got {self.pixel_scale_from!r}, allowed: {', '.join(known)}, "
+                "'header KEY'"
+            )
+        if (self.mask == "bits") != bool(self.mask_bits):
+            raise ValueError("mask = 'bits' and mask_bits go together")
         return self
 
 
@@ -96,9 +163,19 @@ class Card(_Strict):
     sampling_note: str
     files: Files
     view: View
+    calibration: Calibration | None = None
     properties: Mapping[str, PropertyColumn] = Field(default_factory=dict)
     credit: Credit
     superseded_by: str | None = None
+
+    @model_validator(mode="after")
+    def _calibrated(self) -> "Card":
+        if (self.track == "flux") != (self.calibration is not None):
+            raise ValueError(
+                "track 'flux' needs the table [calibration], and no other track has one; state "
+                "unit, pixel scale, mask and already_dimmed there"
+            )
+        return self
 
     def folder(self) -> Path | None:
         """Return the folder of the collection's files, or None for a synthetic one."""

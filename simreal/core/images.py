@@ -133,6 +133,14 @@ class Setup:
         Sky rms in `unit`.
     exposure : float, array (n,) or None
         [s]
+    physical_scale : float, array (n,) or None
+        [kpc / pixel] Size of a pixel at the object, where that is what the files say.
+    redshift : float, array (n,) or None
+        At which the light was seen; None where it has not been placed at any.
+    distance : float, array (n,) or None
+        [Mpc] Of the instrument, where the light was seen near by and has no redshift.
+    gain : array (band,) or (n, band), or None
+        [electron / `unit`] Photo-electrons behind the pixels, which set their shot noise.
 
     Raises
     ------
@@ -153,6 +161,10 @@ class Setup:
     psf_fwhm: Float64Array | None = None
     noise: Float64Array | None = None
     exposure: float | Float64Array | None = None
+    physical_scale: float | Float64Array | None = None
+    redshift: float | Float64Array | None = None
+    distance: float | Float64Array | None = None
+    gain: Float64Array | None = None
 
     def __post_init__(self) -> None:
         _allowed("track", self.track, TRACKS)
@@ -167,10 +179,11 @@ class Setup:
                 f"setup.frame_width: got {self.frame_width} with frame {self.frame!r}; every "
                 "frame but 'native' has a width"
             )
-        for name in ("pixel_scale", "exposure", "frame_width"):
+        for name in _POSITIVE:
             self._own_positive(name)
-        for name, axes in (("psf_fwhm", (1, 2)), ("noise", (1, 2)), ("psf", (3, 4))):
-            self._own_per_band(name, axes)
+        for name in ("psf_fwhm", "noise", "gain"):
+            self._own_per_band(name, (1, 2))
+        self._own_per_band("psf", (3, 4))
         if self.psf is not None:
             _check_psf(self.psf)
 
@@ -230,7 +243,20 @@ class Setup:
         return tuple(found + [n for n in numeric if _differ(getattr(self, n), getattr(other, n))])
 
 
-_PER_IMAGE_NDIM = {"pixel_scale": 1, "exposure": 1, "psf_fwhm": 2, "noise": 2, "psf": 4}
+_POSITIVE = (
+    "pixel_scale", "exposure", "frame_width", "physical_scale", "redshift", "distance",
+)  # fmt: skip
+_PER_IMAGE_NDIM = {
+    "pixel_scale": 1,
+    "exposure": 1,
+    "physical_scale": 1,
+    "redshift": 1,
+    "distance": 1,
+    "gain": 2,
+    "psf_fwhm": 2,
+    "noise": 2,
+    "psf": 4,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

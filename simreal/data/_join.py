@@ -85,9 +85,12 @@ def check_required(card: Card, table: TextTable, row: int) -> None:
             )
 
 
-def unused_rows(joined: JoinedTable, files: Sequence[FoundFile]) -> list[str]:
-    """Return a note on the rows whose file is not in the collection, if there are any."""
+def unused_rows(
+    joined: JoinedTable, files: Sequence[FoundFile], ids: Sequence[str] = ()
+) -> list[str]:
+    """Return a note on the rows whose file or object is not in the collection, if there are any."""
     names = {normal(name) for f in files for name in (f.name, f.path.name, identity(f))}
+    names |= {normal(name) for name in ids}
     unused = [key for key in joined.rows_of if key not in names]
     if not unused:
         return []

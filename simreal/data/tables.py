@@ -154,6 +154,20 @@ def typed_properties(
     return Properties(table=typed, odd=tuple(odd))
 
 
+def typed_values(name: str, values: Sequence[float | str | None], about: PropertyColumn) -> Any:
+    """Return one property from plain values, of which None is missing, as `typed_properties` does.
+
+    Raises
+    ------
+    UsageError
+        If the unit is none astropy knows.
+    """
+    if about.kind == "text":
+        missing = np.array([value is None for value in values], dtype=np.bool_)
+        return _text_column(["" if value is None else str(value) for value in values], missing)
+    return _quantity(name, [None if v is None else number(str(v)) for v in values], about.unit)
+
+
 def _text_column(cells: Sequence[str], missing: Any) -> Any:
     from astropy.table import Column, MaskedColumn
 

@@ -23,7 +23,9 @@ from simreal.data._contract import AdapterMeta, Ingested, setup_of
 from simreal.data._decode import Decoded, decode, is_blank, look
 from simreal.data._files import IMAGE_SUFFIXES, FoundFile, existing_folder, found_files
 from simreal.data._join import JoinedTable, check_required, read_joined_table, unused_rows
+from simreal.data._outcome import nothing_usable, worry
 from simreal.data._quarantine import BadFileError, identity, is_plain, opened, rejection, shown
+from simreal.data._repeats import merged_groups
 from simreal.data.store import Description, PixelType, StoreWriter
 from simreal.data.tables import is_missing, typed_properties
 
@@ -35,9 +37,6 @@ META = AdapterMeta(synthetic=False, version=1)
 #: Files with other endings are noted by name and not read.
 SUFFIXES = IMAGE_SUFFIXES
 OPTIONS = ("exclude", "missing")
-
-#: Above this share of broken files something is wrong with the collection, not with a file.
-WORRYING_FRACTION = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,10 +102,10 @@ def read(card: Card, *, seed: int, store: Path) -> Ingested:  # noqa: ARG001
         for pixels in _decoded(card, candidates, tally, rejected):
             writer.append(_as_stored(pixels, dtype)[None])
         if not tally.kept:
-            raise _nothing_usable(card, folder, rejected)
+            raise nothing_usable(card, folder, rejected)
         groups, repeats = _groups(card, table, tally)
         properties, odd = _properties(card, table, tally.kept)
-        notes += [*repeats, *odd, *_pixel_notes(tally), *_worry(len(files), rejected)]
+        notes += [*repeats, *odd, *_pixel_notes(tally), *worry(len(files), rejected)]
         step = Step(
             name="ingest",
             before={"files": len(files)},
@@ -282,27 +281,7 @@ def _groups(card: Card, joined: JoinedTable | None, tally: _Tally) -> tuple[StrA
         groups = [
             own if is_missing(cell) else cell for own, cell in zip(groups, named, strict=True)
         ]
-    repeats = [(i, first) for i, first in enumerate(tally.same_as) if first != i]
-    merged: dict[str, str] = {}
-    for i, first in repeats:
-        a, b = _root(merged, groups[i]), _root(merged, groups[first])
-        if a != b:
-            merged[max(a, b)] = min(a, b)
-    notes = []
-    if repeats:
-        pairs = ", ".join(f"{tally.kept[i].id} = {tally.kept[j].id}" for i, j in repeats[:5])
-        more = ", ..." if len(repeats) > 5 else ""
-        notes.append(
-            f"{len(repeats)} images repeat the pixels of another and share its group "
-            f"({pairs}{more})"
-        )
-    return np.array([_root(merged, group) for group in groups], dtype=np.str_), notes
-
-
-def _root(merged: Mapping[str, str], group: str) -> str:
-    while group in merged:
-        group = merged[group]
-    return group
+    return merged_groups([each.id for each in tally.kept], groups, tally.same_as)
 
 
 def _properties(
@@ -330,26 +309,3 @@ def _pixel_notes(tally: _Tally) -> list[str]:
     if tally.rounded:
         notes.append(f"{tally.rounded} images have 16 bits per colour, read at 8 bits")
     return notes
-
-
-def _worry(n_files: int, rejected: Sequence[Rejection]) -> list[str]:
-    if len(rejected) <= WORRYING_FRACTION * n_files:
-        return []
-    note = (
-        f"warning: {len(rejected)} of {n_files} files were rejected ({_by_code(rejected)}); what "
-        "is left may be a biased sample"
-    )
-    return [note]
-
-
-def _nothing_usable(card: Card, folder: Path, rejected: Sequence[Rejection]) -> NothingUsableError:
-    first = rejected[0]
-    return NothingUsableError(
-        f"{card.name}: none of {len(rejected)} files in {folder} is usable ({_by_code(rejected)}); "
-        f"first: {first.reason}"
-    )
-
-
-def _by_code(rejected: Sequence[Rejection]) -> str:
-    counts = Counter(each.code for each in rejected)
-    return ", ".join(f"{code} {n}" for code, n in counts.most_common())
