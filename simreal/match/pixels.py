@@ -4,8 +4,11 @@ import io
 
 import numpy as np
 
-from simreal.core.arrays import AnyArray, Float32Array, Float64Array
+from simreal.core.arrays import AnyArray, BoolArray, Float32Array, Float64Array
 from simreal.measure.sky import border_sky
+
+#: A resampled pixel is missing where good pixels cover less than this share of it.
+LEAST_COVER = 0.5
 
 
 def overlap_matrix(
@@ -90,6 +93,58 @@ def resample(
     down = down.astype(images.dtype)[:, None]
     across = across.astype(images.dtype)[:, None]
     return np.asarray(down @ part @ across.swapaxes(-1, -2))
+
+
+def resample_masked(
+    images: AnyArray,
+    mask: BoolArray,
+    *,
+    x: Float64Array,
+    y: Float64Array,
+    width: Float64Array,
+    n_out: int,
+    conserve: str = "flux",
+    least_cover: float = LEAST_COVER,
+) -> tuple[AnyArray, BoolArray]:
+    """Resample images with missing pixels; return them and what is missing afterwards.
+
+    A new pixel takes the mean brightness of the good pixels under it, as much as its own area
+    asks for. It is missing where they cover too little of it, beyond the field for instance.
+
+    Parameters
+    ----------
+    images, x, y, width, n_out, conserve
+        As in `resample`.
+    mask : array of bool (m, band, y, x)
+        True where a pixel must not be used.
+    least_cover : float
+        Smallest share of a new pixel's area that good pixels have to cover.
+
+    Returns
+    -------
+    images : array (m, band, n_out, n_out)
+        0 where missing.
+    mask : array of bool (m, band, n_out, n_out)
+
+    Examples
+    --------
+    >>> flat, hole = np.full((1, 1, 4, 4), 3.0), np.zeros((1, 1, 4, 4), bool)
+    >>> hole[0, 0, 0, 0] = True
+    >>> one = np.array([1.5])
+    >>> args = {"x": one, "y": one, "width": np.array([4.0]), "n_out": 2}
+    >>> resample_masked(flat, hole, **args)[0][0, 0].tolist()
+    [[12.0, 12.0], [12.0, 12.0]]
+    """
+    frame = {"x": x, "y": y, "width": width}
+    good = np.where(mask, images.dtype.type(0), images)
+    light = resample(good, **frame, n_out=n_out, conserve="flux")
+    area = resample((~mask).astype(images.dtype), **frame, n_out=n_out, conserve="flux")
+    whole = ((width / n_out) ** 2)[:, None, None, None].astype(images.dtype)
+    missing = area < least_cover * whole
+    share = np.where(missing, 1, area)
+    if conserve == "flux":
+        share = share / whole
+    return np.where(missing, 0, light / share).astype(images.dtype), missing
 
 
 def _span(centre: Float64Array, width: Float64Array, n: int) -> slice:

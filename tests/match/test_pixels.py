@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simreal.match.pixels import overlap_matrix, remove_background, requantise, resample
+from simreal.match.pixels import (
+    overlap_matrix,
+    remove_background,
+    requantise,
+    resample,
+    resample_masked,
+)
 
 
 def one(value):
@@ -110,3 +116,35 @@ def test_requantising_twice_changes_little():
     once = requantise(stamps, quality=95)
     twice = requantise(once, quality=95)
     assert np.abs(twice - once).mean() < 0.25 * np.abs(once - stamps).mean() + 1e-3
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.0, 0.3), st.sampled_from(["flux", "brightness"]))
+def test_a_flat_field_stays_flat_whatever_is_missing(seed, share, conserve):
+    rng = np.random.default_rng(seed)
+    mask = rng.random((3, 2, 30, 30)) < share
+    x, y = rng.uniform(13, 16, (2, 3))
+    width = rng.uniform(20, 26, 3)
+    out, missing = resample_masked(
+        np.where(mask, np.nan, 4.0), mask, x=x, y=y, width=width, n_out=9, conserve=conserve
+    )
+    area = (width / 9)[:, None, None, None] ** 2 if conserve == "flux" else np.ones((3, 1, 1, 1))
+    expected = np.broadcast_to(4.0 * area, out.shape)
+    assert out[~missing] == pytest.approx(expected[~missing], rel=1e-9)
+    assert not out[missing].any()
+
+
+def test_without_missing_pixels_a_mask_changes_nothing_inside_the_field():
+    image = np.random.default_rng(0).random((1, 1, 30, 30))
+    frame = {"x": np.array([14.0]), "y": np.array([15.0]), "width": np.array([21.0]), "n_out": 10}
+    out, missing = resample_masked(image, np.zeros(image.shape, bool), **frame)
+    assert out == pytest.approx(resample(image, **frame, conserve="flux"), rel=1e-12)
+    assert not missing.any()
+
+
+def test_beyond_the_field_pixels_are_missing():
+    frame = {"x": np.array([0.0]), "y": np.array([15.0]), "width": np.array([20.0]), "n_out": 20}
+    out, missing = resample_masked(np.ones((1, 1, 30, 30)), np.zeros((1, 1, 30, 30), bool), **frame)
+    # Pixel j covers j - 10 to j - 9, the field starts at -1/2: the tenth pixel is half in it.
+    assert missing[0, 0].all(axis=0).tolist() == [True] * 9 + [False] * 11
+    assert not out[missing].any()
