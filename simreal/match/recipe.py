@@ -8,6 +8,7 @@ from typing import Any, Literal
 from simreal.core.errors import UsageError, did_you_mean
 
 Side = Literal["sim", "obs"]
+Method = Literal["strata", "nearest"]
 FrameChoice = Literal["auto", "angular", "physical", "radius"]
 FRAME_CHOICES: tuple[FrameChoice, ...] = ("auto", "angular", "physical", "radius")
 
@@ -107,6 +108,18 @@ class Recipe:
     widest_radius_frame : float
         [half-light radii] Wider frames hold more sky and fewer pixels per galaxy, and leave
         no galaxy-free corner to take a donor's sky from.
+    redshift : float or None
+        Calibrated images that are near by are placed there; None to draw from the other side.
+    band_tolerance : float
+        Largest relative difference of pivot wavelengths of two bands that count as one.
+    allow_bands : bool
+        Hold the nearest bands against each other where none is close enough.
+    match_on : tuple of str
+        Properties or measured shapes with tolerances, such as ``"stellar_mass=0.2dex"``, in which
+        every object must have a counterpart on the other side.
+    match_method : {"strata", "nearest"}
+    match_force : bool
+        Go on where too few effective objects are left.
     """
 
     frame: FrameChoice = "auto"
@@ -118,6 +131,12 @@ class Recipe:
     donor_fraction: float = 0.4
     loss_limit: float = 0.02
     widest_radius_frame: float = 6.0
+    redshift: float | None = None
+    band_tolerance: float = 0.05
+    allow_bands: bool = False
+    match_on: tuple[str, ...] = ()
+    match_method: Method = "strata"
+    match_force: bool = False
 
     def __post_init__(self) -> None:
         if self.frame not in FRAME_CHOICES:
@@ -129,6 +148,8 @@ class Recipe:
         _between("stamp", self.stamp, 16, 512)
         _between("jpeg_quality", self.jpeg_quality, 50, 100)
         _between("donor_fraction", self.donor_fraction, 0.05, 0.8)
+        _between("redshift", self.redshift, 0.0, 20.0)
+        _between("band_tolerance", self.band_tolerance, 0.0, 1.0)
         _between("loss_limit", self.loss_limit, 0.0, 0.5)
 
     def replace(self, **changes: Any) -> "Recipe":

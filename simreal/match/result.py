@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from simreal.core.arrays import IntArray
 from simreal.core.images import ImageSet
 from simreal.core.results import Exclusion
+from simreal.match.matched_selection import MatchedSelection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,6 +60,8 @@ class Matched:
     residual_differences : tuple of str
         Fields of `Setup` in which the matched sets truly differ still; `compare` must be
         allowed them by name, and the report says so.
+    selection : MatchedSelection or None
+        How both sides were brought to the same selection, where that was asked for.
     """
 
     sim: ImageSet
@@ -72,3 +75,4 @@ class Matched:
     warnings: tuple[str, ...]
     matched_fraction: Mapping[str, float]
     residual_differences: tuple[str, ...]
+    selection: MatchedSelection | None = None
