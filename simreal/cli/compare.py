@@ -21,6 +21,7 @@ _OPTIONS = {
 @click.command(name="compare")
 @click.option("--sim", help="Simulated collection: catalogue name, card (.toml) or folder.")
 @click.option("--obs", help="Observed collection: catalogue name, card (.toml) or folder.")
+@click.option("--track", help="rgb, flux or xray, where collections exist in several; auto.")
 @click.option("--encoder", help="Encoder (see 'simreal list encoders'); default simclr.")
 @click.option("--mode", help="pooled (default), or frozen: fitted on observations not scored.")
 @click.option("--encoder-from", help="Folder 'encoder' of an earlier run with --mode frozen.")
@@ -60,9 +61,22 @@ _OPTIONS = {
     metavar="[sim:|obs:]PROPERTY=LO:HI",
     help="Keep objects with a property or measured shape in a range; repeat for several.",
 )
+@click.option(
+    "--match-on",
+    multiple=True,
+    metavar="PROPERTY=TOLERANCE[dex|%]",
+    help="Keep objects with a counterpart on the other side, such as stellar_mass=0.2dex; repeat.",
+)
+@click.option("--match-method", help="strata (default) or nearest.")
+@click.option("--match-force", is_flag=True, help="Go on where too few counterparts are left.")
 @click.option("--frame", help="auto, angular, physical or radius.")
 @click.option("--frame-width", type=float, help="Full width of the frame, in units of the frame.")
 @click.option("--stamp", type=int, help="Side of the matched stamps [pixel]; default 64.")
+@click.option(
+    "--redshift",
+    type=float,
+    help="Where calibrated images without a redshift are placed; default as observed.",
+)
 @click.option("--allow", multiple=True, help="Condition allowed to differ, such as noise.")
 @click.option("--seed", type=click.IntRange(min=0), help="Root seed; default 0.")
 @click.option("--permutations", type=int, help="Permutations behind each p; default 999.")

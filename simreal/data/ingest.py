@@ -9,17 +9,17 @@ from typing import cast
 from simreal.core import plugins
 from simreal.core.cards import Card, Credit, Files, View, catalogue_names, load_card
 from simreal.core.errors import UsageError
-from simreal.core.images import Role
+from simreal.core.images import Role, Track
 from simreal.core.provenance import file_digest, json_digest, versions
 from simreal.data._contract import Adapter, Ingested
 from simreal.data._files import IMAGE_SUFFIXES, existing_folder, existing_table, found_files
 
-__all__ = ["Ingested", "card_for", "fingerprint", "ingest"]
+__all__ = ["Ingested", "card_for", "fingerprint", "in_track", "ingest"]
 
 _ADAPTERS, _ENTRY_POINTS = "simreal.data.adapters", "simreal.adapters"
 
 #: Libraries whose version can change a pixel.
-_DECODERS = ("pillow", "galsim", "numpy")
+_DECODERS = ("pillow", "galsim", "numpy", "astropy", "sep", "speclite")
 
 
 def ingest(card: Card, *, seed: int, store: Path) -> Ingested:
@@ -114,6 +114,30 @@ def card_for(name_or_path: str, *, role: Role) -> Card:
     if os.sep in name_or_path or name_or_path.startswith(("~", ".")):
         raise UsageError(f"{name_or_path}: no such folder or card; check the path")
     return load_card(name_or_path)
+
+
+def in_track(card: Card, track: Track) -> Card:
+    """Return the card of the same objects in another track, where its adapter has them there.
+
+    Raises
+    ------
+    UsageError
+        If it has not.
+
+    Examples
+    --------
+    >>> in_track(card_for("toy-survey", role="observed"), "flux").view.unit
+    'nJy / pix'
+    """
+    if card.track == track:
+        return card
+    make = getattr(_adapter(card), "in_track", None)
+    if make is None:
+        raise UsageError(
+            f"{card.name} has track {card.track!r} and cannot be read as {track!r}: only "
+            "collections of one track can be compared"
+        )
+    return cast(Card, make(card, track))
 
 
 def _adapter(card: Card) -> Adapter:

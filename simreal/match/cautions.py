@@ -44,7 +44,7 @@ def match_cautions(
             "size is not tested: both sides are framed in units of their measured half-light radius"
         )
     out += _display(sim, obs)
-    out += _geometry(sim, obs)
+    out += geometry_caution(sim, obs)
     for party in (sim, obs):
         if party.images.sampling == "curated":
             out.append(
@@ -57,7 +57,7 @@ def match_cautions(
             "sky noise could not be compared: one side shows no galaxy-free sky as wide as the "
             "frame"
         )
-    out += _imbalance(balance)
+    out += imbalance_caution(balance)
     if residual:
         out.append(
             "not on the same footing after matching: "
@@ -79,7 +79,8 @@ def _display(sim: Party, obs: Party) -> list[str]:
     return [text]
 
 
-def _geometry(sim: Party, obs: Party) -> list[str]:
+def geometry_caution(sim: Party, obs: Party) -> list[str]:
+    """Return a warning where the sides were not seen from the same directions."""
     geometries = (sim.view.geometry, obs.view.geometry)
     same = geometries[0] == geometries[1] or set(geometries) == {"random", "sky"}
     if same:
@@ -116,7 +117,8 @@ def _psf(obs: Party, *, injected: bool, known: bool) -> list[str]:
     return [text]
 
 
-def _imbalance(balance: Sequence[BalanceRow]) -> list[str]:
+def imbalance_caution(balance: Sequence[BalanceRow]) -> list[str]:
+    """Return a warning where properties or shapes differ on average."""
     off = [row for row in balance if abs(row.smd) >= BALANCED]
     if not off:
         return []

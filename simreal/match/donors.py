@@ -8,7 +8,7 @@ import numpy as np
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array, IntArray, StrArray
 from simreal.core.errors import NotComputableError
 from simreal.match.checks import sky_numbers
-from simreal.match.frame import CommonFrame, edge_distance
+from simreal.match.frame import CommonFrame
 from simreal.match.job import Job
 from simreal.match.noise import half_limit, serpentine_order, systematic
 from simreal.match.pixels import requantise
@@ -79,7 +79,7 @@ def stamp_noise(party: Party, library: SkyLibrary) -> Float64Array:
 
 def widest_sky(party: Party, scale: Float64Array) -> Float64Array:
     """Return the widest frame, in frame units, that each image's free sky can fill."""
-    limit = half_limit(party.measured, edge_distance(party.measured, party.field))
+    limit = half_limit(party.measured, party.edge)
     return np.asarray(2 * (limit - 1.5) * scale)
 
 

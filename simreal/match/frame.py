@@ -11,7 +11,6 @@ from simreal.core.cards import View
 from simreal.core.errors import NotComputableError, UsageError
 from simreal.core.images import FRAME_UNITS, ImageSet
 from simreal.match.recipe import FrameChoice
-from simreal.measure.stamps import Measured
 
 FrameKind = Literal["angular", "physical", "radius"]
 
@@ -65,7 +64,9 @@ def _pixel_scale(image_set: ImageSet, view: View) -> float | Float64Array | None
     return None
 
 
-def _kpc(image_set: ImageSet, view: View) -> float | None:
+def _kpc(image_set: ImageSet, view: View) -> float | Float64Array | None:
+    if image_set.setup.physical_scale is not None:
+        return image_set.setup.physical_scale
     if view.field_of_view is None or view.field_of_view_unit != "kpc":
         return None
     return view.field_of_view / image_set.images.shape[-1]
@@ -89,16 +90,7 @@ def unit_per_pixel(
     scale = _pixel_scale(image_set, view) if kind == "angular" else _kpc(image_set, view)
     if scale is None:
         raise UsageError(f"{image_set.name}: no scale for a frame {kind!r}; use --frame radius")
-    return np.asarray(np.full(radius.shape, scale, dtype=np.float64))
-
-
-def edge_distance(measured: Measured, shape: tuple[int, int]) -> Float64Array:
-    """Return the distance [pixel] from each centre to the nearest edge of its field."""
-    height, width = shape
-    near = np.minimum.reduce(
-        [measured.x + 0.5, measured.y + 0.5, width - 0.5 - measured.x, height - 0.5 - measured.y]
-    )
-    return np.asarray(near)
+    return np.array(np.broadcast_to(np.asarray(scale, dtype=np.float64), radius.shape))
 
 
 def widest(limits: Float64Array, loss: float) -> float:

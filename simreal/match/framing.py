@@ -5,14 +5,14 @@ import numpy as np
 from simreal.core.arrays import Float64Array
 from simreal.core.errors import NotComputableError
 from simreal.core.images import Step
-from simreal.match.frame import CommonFrame, edge_distance, inside, rounded_down, widest
+from simreal.match.frame import CommonFrame, inside, rounded_down, widest
 from simreal.match.job import Job
 from simreal.match.sides import Party
 
 
 def field_limits(party: Party, job: Job) -> Float64Array:
     """Return the widest frame, in its unit, inside each image's own field."""
-    return np.asarray(2 * edge_distance(party.measured, party.field) * job.scale(party))
+    return np.asarray(2 * party.edge * job.scale(party))
 
 
 def widest_of(party: Party, job: Job) -> float:

@@ -16,7 +16,7 @@ from simreal.match.donors import (
     sky_library,
     widest_sky,
 )
-from simreal.match.frame import CommonFrame, edge_distance, inside, rounded_down, widest
+from simreal.match.frame import CommonFrame, inside, rounded_down, widest
 from simreal.match.framing import field_limits, widest_of
 from simreal.match.job import Job
 from simreal.match.noise import half_limit, serpentine_order, systematic
@@ -157,7 +157,7 @@ def _pilot(sim: Party, obs: Party, job: Job) -> tuple[CommonFrame, Party]:
     ceiling = _ceiling(sim, obs, job)
     if job.kind != "radius":
         return CommonFrame(kind=job.kind, width=rounded_down(ceiling)), sim
-    limit = half_limit(obs.measured, edge_distance(obs.measured, obs.field))
+    limit = half_limit(obs.measured, obs.edge)
     free = np.flatnonzero(limit >= np.median(limit) / 2)
     noise = obs.measured.luminance_rms[free][:, None]
     pick = free[serpentine_order(noise)[systematic(len(free), len(sim), job.rng("pilot"))]]
@@ -197,7 +197,7 @@ def _chosen(sim: Party, obs: Party, library: SkyLibrary, job: Job) -> tuple[Dono
         given=np.nan_to_num(obs.measured.psf_fwhm[rows]) * scale,
         rng=job.rng("wide enough"),
     )
-    limit = half_limit(obs.measured, edge_distance(obs.measured, obs.field))
+    limit = half_limit(obs.measured, obs.edge)
     donors = Donors(party=obs.keep(rows), scale=scale, half_limit=limit[rows], pick=pick)
     return donors, np.isin(groups, groups[rows])
 
@@ -244,7 +244,7 @@ def survey_noise_curve(injection: Injection, job: Job) -> NoiseCurve:
     Donors whose own galaxy does not fill the frame are left out of the measurement.
     """
     party, frame = injection.donors.party, injection.frame
-    limits = 2 * edge_distance(party.measured, party.field) * injection.donors.scale
+    limits = 2 * party.edge * injection.donors.scale
     rows = np.flatnonzero(limits >= frame.width)[:CURVE_DONORS]
     if len(rows) == 0:
         bands = party.images.images.shape[1]

@@ -1,5 +1,7 @@
 """Match a simulated and an observed set: the order of the steps, and what each one cost."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from simreal.core.arrays import Float64Array, IntArray
@@ -26,6 +28,7 @@ from simreal.match.register import registered
 from simreal.match.render import Rendered, added_psf, render_on_donors, render_survey
 from simreal.match.result import MatchCheck, Matched
 from simreal.match.selection import apply_cuts, balance_table, check_cuts, draw_groups, table_cuts
+from simreal.match.selection_step import with_matched_selection
 from simreal.match.sides import Party, with_source
 from simreal.match.stamps import knows_psf, matched_set, matched_setup, sky_set, stamp_psf
 from simreal.measure.stamps import Progress, measure_stamps
@@ -83,7 +86,9 @@ def match_pair(
             simulated = with_own_psf(simulated)
         simulated, observed, injection = on_donated_sky(simulated, observed, job)
     simulated = apply_cuts(simulated, [cut for cut in recipe.cuts if cut not in early])
-    return _matched(simulated, observed, injection, job)
+    simulated, observed, selection = with_matched_selection(simulated, observed, job)
+    matched = _matched(simulated, observed, injection, job)
+    return replace(matched, selection=selection)
 
 
 def _needs_sky(sim: Party, obs: Party, job: Job) -> bool:

@@ -32,6 +32,10 @@ class Party:
         What was done on the way.
     band_shift : array (band, 2) or None
         [stamp pixel] x and y by which every image's bands lie off, to be taken out on the frame.
+    box : array of int (n, 4) or None
+        First and last + 1 row, then column, of each image's own field, where images were padded.
+    factor : array (n,) or None
+        What every pixel is multiplied by, where the light was moved to another redshift.
     """
 
     side: Side
@@ -42,6 +46,8 @@ class Party:
     exclusions: tuple[Exclusion, ...] = ()
     steps: tuple[Step, ...] = ()
     band_shift: Float64Array | None = None
+    box: IntArray | None = None
+    factor: Float64Array | None = None
 
     def __len__(self) -> int:
         return len(self.original)
@@ -51,6 +57,15 @@ class Party:
         """``(y, x)`` of the native images."""
         height, width = self.images.images.shape[-2:]
         return height, width
+
+    @property
+    def edge(self) -> Float64Array:
+        """Distance [pixel] from each centre to the nearest edge of the image's own field."""
+        x, y = self.measured.x, self.measured.y
+        height, width = self.field
+        box = np.array([[0, height, 0, width]]) if self.box is None else self.box
+        near = [y + 0.5 - box[:, 0], box[:, 1] - 0.5 - y, x + 0.5 - box[:, 2], box[:, 3] - 0.5 - x]
+        return np.asarray(np.minimum.reduce(near))
 
     @property
     def own_psf(self) -> Float64Array:
@@ -73,6 +88,8 @@ class Party:
             images=self.images.rows(index),
             measured=self.measured.rows(index),
             original=self.original[index],
+            box=None if self.box is None else self.box[index],
+            factor=None if self.factor is None else self.factor[index],
         )
 
     def without(self, lost: BoolArray, *, step: str, reasons: Sequence[str]) -> "Party":

@@ -14,7 +14,7 @@ from simreal.core.errors import NotComputableError, SimrealError, UsageError, di
 from simreal.core.images import ImageSet
 from simreal.core.results import Comparison, Estimate
 from simreal.pipeline import fragments
-from simreal.pipeline.plan import VARIANTS, Plan
+from simreal.pipeline.plan import Plan
 
 if TYPE_CHECKING:
     from simreal.audit.contract import Distance, Given, Rematch, Rematched, Tools
@@ -192,7 +192,7 @@ def planted_rows(plan: Plan, evidence: Evidence) -> list[dict[str, Any]]:
     """Return how far nuisances of stated sizes move real galaxies from real galaxies."""
     from simreal.testing import sensitivity
 
-    sizes, variant = parse_plants(plan.settings.plants), VARIANTS[0]
+    sizes, variant = parse_plants(plan.settings.plants), plan.lead
     bought = sensitivity(
         evidence.stamps["obs"],
         _embedder(evidence.embedded[variant], variant),
@@ -234,7 +234,7 @@ def _given(plan: Plan, evidence: Evidence, progress: Progress) -> "Given":
     from simreal.audit.contract import Given, Side
     from simreal.data.store import read_embedding
 
-    lead = evidence.embedded[VARIANTS[0]]
+    lead = evidence.embedded[plan.lead]
     views = {"sim": plan.sim_card.view, "obs": plan.obs_card.view}
     sides: dict[str, Side] = {
         side: Side(
@@ -267,7 +267,9 @@ def _tools(plan: Plan, evidence: Evidence, progress: Progress) -> "Tools":
     rematch = _rematcher(plan, evidence.match, progress)
     return Tools(
         rematch=rematch,
-        embed={variant: _embedder(evidence.embedded[variant], variant) for variant in VARIANTS},
+        embed={
+            variant: _embedder(evidence.embedded[variant], variant) for variant in plan.variants
+        },
         distance=_distance(plan, evidence.match, n_subsamples=plan.inference.n_subsamples),
         quick=_distance(plan, evidence.match, n_subsamples=QUICK_SUBSAMPLES),
         paired=_paired(plan, evidence.match),
@@ -282,15 +284,17 @@ def _tools(plan: Plan, evidence: Evidence, progress: Progress) -> "Tools":
 def _rematcher(plan: Plan, match: Mapping[str, Any], progress: Progress) -> "Rematch":
     """Return the match of this comparison, its frame held fixed, for other originals."""
     from simreal.audit.contract import Rematched, Side
-    from simreal.match.run import match_pair
+    from simreal.match.track import match_sets
 
     frame = match["frame"]
-    recipe = plan.recipe.replace(frame=frame["kind"], frame_width=frame["width"], n=None, cuts=())
+    recipe = plan.recipe.replace(
+        frame=frame["kind"], frame_width=frame["width"], n=None, cuts=(), match_on=()
+    )
 
     def rematch(
         sim: ImageSet, obs: ImageSet, *, views: tuple[View, View], seed: int
     ) -> "Rematched":
-        matched = match_pair(sim, obs, views=views, recipe=recipe, seed=seed, progress=progress)
+        matched = match_sets(sim, obs, views=views, recipe=recipe, seed=seed, progress=progress)
         return Rematched(
             sim=Side(stamps=matched.sim, sky=matched.sky_sim, native=sim, view=views[0]),
             obs=Side(stamps=matched.obs, sky=matched.sky_obs, native=obs, view=views[1]),
@@ -302,12 +306,12 @@ def _rematcher(plan: Plan, match: Mapping[str, Any], progress: Progress) -> "Rem
 def _embedder(folder: Path, variant: str) -> Callable[[ImageSet], Embedding]:
     """Return how the comparison's own encoder sees other stamps."""
     from simreal.encode.run import embed, load_encoder
-    from simreal.match.bands import luminance
+    from simreal.match.variants import shown
 
     encoder = load_encoder(folder / "encoder")
 
     def see(images: ImageSet) -> Embedding:
-        return embed(encoder, luminance(images) if variant == "luminance" else images)
+        return embed(encoder, shown(images, variant))
 
     return see
 

@@ -45,6 +45,8 @@ def rejections(rejected: Iterable[Rejection]) -> list[dict[str, str]]:
 
 def matching(matched: "Matched") -> dict[str, Any]:
     """Return what matching did: steps, checks, selection, exclusions and warnings."""
+    from simreal.match.matched_selection import selection_fragment
+
     sides = (("sim", matched.sim), ("obs", matched.obs))
     return {
         "steps": [{"side": side, **plain(step)} for side, s in sides for step in s.history],
@@ -54,9 +56,15 @@ def matching(matched: "Matched") -> dict[str, Any]:
         "n_donors": len(matched.donors),
         "donor_rows": matched.donors.tolist(),
         "excluded": plain(matched.exclusions),
-        "warnings": list(matched.warnings),
+        "warnings": [
+            *matched.warnings,
+            *(() if matched.selection is None else matched.selection.warnings),
+        ],
         "residual_differences": list(matched.residual_differences),
         "frame": _frame(matched.sim),
+        "matched_selection": None
+        if matched.selection is None
+        else selection_fragment(matched.selection),
     }
 
 

@@ -8,10 +8,11 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from simreal.core.cards import Card
 from simreal.core.errors import UsageError
+from simreal.core.images import Track
 from simreal.core.plugins import load
 from simreal.pipeline.cache import StageCache, cache_folder, stage_key
 from simreal.pipeline.settings import RunSettings
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from simreal.compare.settings import InferenceSettings
     from simreal.encode.settings import EncoderSettings
     from simreal.match.recipe import Recipe
-
-#: The score leads with luminance: the colours of a composite hang on its display mapping.
-VARIANTS = ("luminance", "colour")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +70,29 @@ class Plan:
     bridge_cards: tuple[Card, ...]
     audit_key: str
 
+    @property
+    def variants(self) -> tuple[str, str]:
+        """What encoders are shown, the leading one first."""
+        return variants_of(self.sim_card.track)
+
+    @property
+    def lead(self) -> str:
+        """The leading variant."""
+        return self.variants[0]
+
+
+def variants_of(track: Track) -> tuple[str, str]:
+    """Return what encoders are shown on a track, the leading one first.
+
+    Examples
+    --------
+    >>> variants_of("rgb")
+    ('luminance', 'colour')
+    """
+    from simreal.match.variants import VARIANTS
+
+    return VARIANTS[track]
+
 
 def make_plan(settings: RunSettings) -> Plan:
     """Return the plan of a comparison, failing on any wrong name before work is done.
@@ -82,8 +103,9 @@ def make_plan(settings: RunSettings) -> Plan:
         If a catalogue, card, encoder, metric or cut is unknown, or the tracks differ.
     """
     from simreal.compare.settings import InferenceSettings
-    from simreal.data.ingest import card_for, fingerprint
+    from simreal.data.ingest import card_for, fingerprint, in_track
     from simreal.encode.settings import EncoderSettings
+    from simreal.match.matched_selection import Criterion
     from simreal.match.recipe import Cut, Recipe
 
     for name in (settings.encoder, *settings.check_encoders):
@@ -91,15 +113,27 @@ def make_plan(settings: RunSettings) -> Plan:
     _check_scoring(settings)
     for metric in settings.metrics:
         load("simreal.compare.metrics", "simreal.metrics", metric)
-    sim_card = card_for(settings.sim, role="simulated")
-    obs_card = card_for(settings.obs, role="observed")
+    sim_card, obs_card = in_one_track(
+        card_for(settings.sim, role="simulated"),
+        card_for(settings.obs, role="observed"),
+        asked=settings.track,
+    )
+    variants = variants_of(sim_card.track)
+    _check_stored(settings, variants)
     _check_tracks(sim_card, obs_card)
+    for text in settings.match_on:
+        Criterion.parse(text)
     recipe = Recipe(
         frame=settings.frame,
         frame_width=settings.frame_width,
         stamp=settings.stamp,
         cuts=tuple(Cut.parse(text) for text in settings.select),
         n=settings.n,
+        redshift=settings.redshift,
+        allow_bands="bands" in settings.allow,
+        match_on=settings.match_on,
+        match_method=settings.match_method,
+        match_force=settings.match_force,
     )
     encoder = EncoderSettings(threads=settings.threads or usable_cores(), device=settings.device)
     if settings.image_passes is not None:
@@ -110,7 +144,9 @@ def make_plan(settings: RunSettings) -> Plan:
         strata=settings.strata,
         strata_bins=settings.strata_bins,
     )
-    bridge_cards = tuple(card_for(name, role="observed") for name in settings.bridges)
+    bridge_cards = tuple(
+        in_track(card_for(name, role="observed"), obs_card.track) for name in settings.bridges
+    )
     for card in bridge_cards:
         _check_tracks(card, obs_card)
     if bridge_cards and settings.audit != "full":
@@ -158,7 +194,7 @@ def make_plan(settings: RunSettings) -> Plan:
         )
 
     embed_keys = {
-        variant: embed_key(variant, settings.encoder, settings.seed) for variant in VARIANTS
+        variant: embed_key(variant, settings.encoder, settings.seed) for variant in variants
     }
     compare_keys = {variant: compare_key(key, inference) for variant, key in embed_keys.items()}
     others = [(settings.encoder, settings.seed + i) for i in range(1, settings.encoder_seeds)]
@@ -167,7 +203,7 @@ def make_plan(settings: RunSettings) -> Plan:
     ]
     checks = []
     for name, seed in others:
-        key = embed_key(VARIANTS[0], name, seed)
+        key = embed_key(variants[0], name, seed)
         checks.append(
             Check(
                 encoder=name,
@@ -204,7 +240,7 @@ def _audit_key(
     """Return the key of the audit: a fast battery knows no distances and no other matches."""
     inputs: dict[str, Any] = {
         "match": match_key,
-        "embedding": embed_keys[VARIANTS[0]],
+        "embedding": next(iter(embed_keys.values())),
         "level": settings.audit,
         "nuisance": settings.nuisance,
         "plants": settings.plants,
@@ -226,7 +262,7 @@ def _audit_key(
 def _check_scoring(settings: RunSettings) -> None:
     """Refuse settings that contradict each other, before any work is done."""
     from simreal.pipeline.audit import parse_plants
-    from simreal.pipeline.encoding import PIXEL_PERMUTED, parse_ceiling, stored_encoder
+    from simreal.pipeline.encoding import PIXEL_PERMUTED, parse_ceiling
 
     if settings.encoder_from is not None and settings.mode != "frozen":
         raise UsageError(
@@ -234,12 +270,43 @@ def _check_scoring(settings: RunSettings) -> None:
         )
     if settings.encoder_seeds > 1 and settings.encoder_from is not None:
         raise UsageError("encoder_seeds: a stored encoder has one seed; leave one of the two out")
-    for variant in VARIANTS:
-        stored_encoder(settings.encoder_from, variant)
     if settings.ceiling not in (PIXEL_PERMUTED, "none"):
         parse_ceiling(settings.ceiling)
     if settings.plants:
         parse_plants(settings.plants)
+
+
+def _check_stored(settings: RunSettings, variants: tuple[str, ...]) -> None:
+    from simreal.pipeline.encoding import stored_encoder
+
+    for variant in variants:
+        stored_encoder(settings.encoder_from, variant)
+
+
+def in_one_track(sim: Card, obs: Card, *, asked: str) -> tuple[Card, Card]:
+    """Return both cards in the track that was asked for, or in one that both have.
+
+    Collections made on the spot exist in several; the other side then decides.
+
+    Raises
+    ------
+    UsageError
+        If there is no such track.
+    """
+    from simreal.data.ingest import in_track
+
+    if asked != "auto":
+        track = cast(Track, asked)
+        return in_track(sim, track), in_track(obs, track)
+    if sim.track == obs.track:
+        return sim, obs
+    for first, second in ((sim, obs), (obs, sim)):
+        try:
+            made = in_track(second, first.track)
+        except UsageError:
+            continue
+        return (sim, made) if second is obs else (made, obs)
+    return sim, obs
 
 
 def _stored_digest(settings: RunSettings, variant: str) -> str:
@@ -274,10 +341,10 @@ def describe(plan: Plan) -> list[dict[str, Any]]:
     rows.append(
         row("match", "match", plan.match_key, f"frame {plan.recipe.frame}, {plan.recipe.stamp} px")
     )
-    for variant in VARIANTS:
+    for variant in plan.variants:
         trained = f"{plan.settings.encoder}, {plan.encoder.threads} threads"
         rows.append(row(f"embed {variant}", "embed", plan.embed_keys[variant], trained))
-    for variant in VARIANTS:
+    for variant in plan.variants:
         tested = f"{', '.join(plan.settings.metrics)}; {plan.inference.n_permutations} permutations"
         rows.append(row(f"compare {variant}", "compare", plan.compare_keys[variant], tested))
     if plan.settings.audit != "none":

@@ -14,6 +14,9 @@ from simreal.pipeline.settings import RunSettings
 SCHEMA = 1
 LEVEL = 0.05
 
+#: Shares of broken inputs that differ by more than this are a selection.
+REJECTION_LIMIT = 0.02
+
 #: Title of the control rows that the headline excess is given against.
 POSITIVE = "real galaxies through the simulation's pipeline"
 
@@ -47,7 +50,7 @@ def assemble(
     stamps : mapping of "sim", "obs" to ImageSet
         The images as matched.
     match : mapping
-        From `fragments.matching`.
+        From `fragments.matching`, with the comparisons that a matched selection is held against.
     audit : mapping
         From `audit.as_fragment`.
     compared : mapping
@@ -81,6 +84,8 @@ def assemble(
             "matched_fraction": match["matched_fraction"],
             "balance": match["balance"],
             "n_donors": match["n_donors"],
+            "matched": match["matched_selection"],
+            "unmatched_comparisons": match["unmatched_comparisons"],
         },
         "audit": {**audit, "positive_excess": positive_excess(audit["controls"], comparisons)},
         "ceiling": _ceiling(settings, cards["obs"].name),
@@ -91,6 +96,7 @@ def assemble(
         "map": _with_variant(compared[lead]["map"], lead),
         "warnings": [
             *match["warnings"],
+            *(() if plan.null_test else selection_bias(read)),
             *(f"{found.images.name}: {note}" for found in read.values() for note in found.notes),
         ],
         "rejected": [
@@ -107,6 +113,27 @@ def assemble(
         },
     }
     return {"headline": headline(results), **results}
+
+
+def selection_bias(read: Mapping[str, ReadSide]) -> list[str]:
+    """Return a warning where broken files cost one side clearly more than the other.
+
+    Files do not break at random: the faint, the large and the far are lost first.
+    """
+    share = {
+        side: len(found.rejected) / max(len(found.rejected) + len(found.images), 1)
+        for side, found in read.items()
+    }
+    if abs(share["sim"] - share["obs"]) <= REJECTION_LIMIT:
+        return []
+    listed = " and ".join(
+        f"{100 * share[side]:.1f} % of {found.images.name}" for side, found in read.items()
+    )
+    text = (
+        f"selection bias: {listed} were rejected as broken, which differs by more than "
+        f"{100 * REJECTION_LIMIT:.0f} points; look at rejected.csv before believing a difference"
+    )
+    return [text]
 
 
 def headline(results: Mapping[str, Any]) -> str:

@@ -5,11 +5,8 @@ encoder that never learns which side an image is from, measure how far apart the
 report it. Every stage is kept in the cache; a rerun does nothing.
 """
 
-import json
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simreal.core.arrays import IntArray
-from simreal.core.cards import Card
 from simreal.core.embedding import Embedding
 from simreal.core.images import ImageSet
 from simreal.pipeline import fragments
@@ -29,17 +25,26 @@ from simreal.pipeline.encoding import (
     split_stamps,
     stored_encoder,
 )
-from simreal.pipeline.plan import VARIANTS, Check, Plan, make_plan
-from simreal.pipeline.results import ReadSide, assemble
+from simreal.pipeline.plan import Check, Plan, make_plan
+from simreal.pipeline.results import assemble
 from simreal.pipeline.settings import RunSettings, expanded, settings_to_toml
+from simreal.pipeline.stages import (
+    SIDES,
+    Progress,
+    Work,
+    dump,
+    ingest_stage,
+    match_stage,
+    read_json,
+    read_stage,
+    silent,
+    stored,
+    stored_if_any,
+)
 
 if TYPE_CHECKING:
     from simreal.compare.regions import Occupancy
     from simreal.compare.settings import InferenceSettings
-
-Progress = Callable[[str, int, int], None]
-
-SIDES = ("sim", "obs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,27 +64,6 @@ class Run:
     results: Mapping[str, Any]
     folder: Path
     n_rejected: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Work:
-    """What every stage needs: the plan, the cache, the clock and who is watching."""
-
-    plan: Plan
-    cache: StageCache
-    seconds: dict[str, float]
-    progress: Progress
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage and show that it began and ended."""
-        start = time.perf_counter()
-        self.progress(name, 0, 1)
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(time.perf_counter() - start, 3)
-        self.progress(name, 1, 1)
 
 
 def run_comparison(
@@ -115,21 +99,21 @@ def run_comparison(
 
     settings = expanded(settings)
     plan = make_plan(settings)
-    work = _Work(
-        plan=plan, cache=StageCache(cache_folder()), seconds={}, progress=progress or _silent
+    work = Work(
+        plan=plan, cache=StageCache(cache_folder()), seconds={}, progress=progress or silent
     )
-    read = _read(work)
+    read = read_stage(work)
     native = {side: found.images for side, found in read.items()}
-    matched = _match(work, native)
+    matched = match_stage(work, native)
     stamps = split_stamps(
-        {side: _stored(matched / f"{side}.h5") for side in SIDES},
+        {side: stored(matched / f"{side}.h5") for side in SIDES},
         native["obs"],
         frozen=settings.mode == "frozen",
         seed=settings.seed,
     )
-    match = _json(matched / "match.json")
+    match = read_json(matched / "match.json")
     residual = match["residual_differences"]
-    embedded = {variant: _embed(work, _lead(plan, variant), stamps) for variant in VARIANTS}
+    embedded = {variant: _embed(work, _lead(plan, variant), stamps) for variant in plan.variants}
     compared = {
         variant: _compare(work, _lead(plan, variant), folder, residual)
         for variant, folder in embedded.items()
@@ -138,15 +122,16 @@ def run_comparison(
         _compare(work, task, _embed(work, task, stamps), residual)
         for task in (_check(plan, check) for check in plan.checks)
     ]
+    unmatched = _unmatched(work, native)
     audit, audit_pictures = _audit(work, native, matched, stamps, embedded)
     results = assemble(
         plan,
         read=read,
         stamps=stamps.sides,
-        match=match,
+        match={**match, "unmatched_comparisons": unmatched},
         audit=audit,
-        compared={variant: _json(path / "compared.json") for variant, path in compared.items()},
-        checked=[_json(path / "compared.json") for path in checked],
+        compared={variant: read_json(path / "compared.json") for variant, path in compared.items()},
+        checked=[read_json(path / "compared.json") for path in checked],
         provenance={"command": command, "timings": work.seconds},
     )
     folder = out or Path("runs") / f"{plan.sim_card.name}_vs_{plan.obs_card.name}"
@@ -157,7 +142,7 @@ def run_comparison(
             folder,
             native=native,
             stamps=stamps.sides,
-            lead=compared[VARIANTS[0]],
+            lead=compared[plan.lead],
             audit_pictures=audit_pictures,
         )
         _keep_embeddings(embedded, folder / "embeddings")
@@ -166,68 +151,6 @@ def run_comparison(
     # Last, and with the time the report took: a folder with results is a finished run.
     write_text(results_to_json(results), folder / "results.json")
     return Run(results=results, folder=folder, n_rejected=len(results["rejected"]))
-
-
-def _silent(label: str, done: int, total: int) -> None:
-    """Show no progress."""
-
-
-def _read(work: _Work) -> dict[str, ReadSide]:
-    """Read both collections; one collection against itself becomes two disjoint halves."""
-    from simreal.data.split import halves
-
-    plan = work.plan
-    obs = _ingest(work, plan.obs_card, plan.read_keys["obs"])
-    if plan.null_test:
-        first, second = halves(obs.images, seed=plan.settings.seed)
-        return {
-            "sim": ReadSide(images=first, rejected=[], notes=[]),
-            "obs": replace(obs, images=second),
-        }
-    return {"sim": _ingest(work, plan.sim_card, plan.read_keys["sim"]), "obs": obs}
-
-
-def _ingest(work: _Work, card: Card, key: str) -> ReadSide:
-    from simreal.data.ingest import ingest
-
-    def build(folder: Path) -> None:
-        ingested = ingest(card, seed=work.plan.settings.seed, store=folder / "images.h5")
-        found = {
-            "rejected": fragments.rejections(ingested.rejected),
-            "notes": list(ingested.notes),
-        }
-        _dump(found, folder / "read.json")
-
-    with work.stage(f"read {card.name}"):
-        folder = work.cache.fetch("read", key, build)
-    return ReadSide(images=_stored(folder / "images.h5"), **_json(folder / "read.json"))
-
-
-def _match(work: _Work, native: Mapping[str, ImageSet]) -> Path:
-    """Bring both sides to the same frame, PSF, noise and encoding."""
-    from simreal.data.store import write_set
-    from simreal.match.run import match_pair
-
-    plan = work.plan
-
-    def build(folder: Path) -> None:
-        matched = match_pair(
-            native["sim"],
-            native["obs"],
-            views=(plan.sim_card.view, plan.obs_card.view),
-            recipe=plan.recipe,
-            seed=plan.settings.seed,
-            progress=work.progress,
-        )
-        write_set(folder / "sim.h5", matched.sim)
-        write_set(folder / "obs.h5", matched.obs)
-        for side, sky in (("sim", matched.sky_sim), ("obs", matched.sky_obs)):
-            if sky is not None:
-                write_set(folder / f"sky_{side}.h5", sky)
-        _dump(fragments.matching(matched), folder / "match.json")
-
-    with work.stage("match"):
-        return work.cache.fetch("match", plan.match_key, build)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +181,7 @@ def _lead(plan: Plan, variant: str) -> _Task:
 def _check(plan: Plan, check: Check) -> _Task:
     return _Task(
         label=f"check {check.encoder} {check.seed}",
-        variant=VARIANTS[0],
+        variant=plan.lead,
         encoder=check.encoder,
         seed=check.seed,
         embed_key=check.embed_key,
@@ -267,16 +190,16 @@ def _check(plan: Plan, check: Check) -> _Task:
     )
 
 
-def _embed(work: _Work, task: _Task, stamps: Stamps) -> Path:
+def _embed(work: Work, task: _Task, stamps: Stamps) -> Path:
     """Fit one encoder, or read a frozen one back, and embed each side and the bad mock."""
     from simreal.data.store import write_embedding
     from simreal.encode.run import embed, save_encoder
-    from simreal.match.bands import luminance
+    from simreal.match.variants import shown as shown_as
 
     plan = work.plan
 
     def seen(images: ImageSet) -> ImageSet:
-        return luminance(images) if task.variant == "luminance" else images
+        return shown_as(images, task.variant)
 
     def labelled(label: str, done: int, total: int) -> None:
         work.progress(f"{label} ({task.label})", done, total)
@@ -325,7 +248,7 @@ def _keep_encoders(embedded: Mapping[str, Path], folder: Path) -> None:
         shutil.copytree(path / "encoder", folder / variant, dirs_exist_ok=True)
 
 
-def _compare(work: _Work, task: _Task, embedded: Path, residual: list[str]) -> Path:
+def _compare(work: Work, task: _Task, embedded: Path, residual: list[str]) -> Path:
     """Measure the distances, and where each side puts its objects."""
     from simreal.compare.run import compare_embeddings
     from simreal.data.store import read_embedding
@@ -347,9 +270,9 @@ def _compare(work: _Work, task: _Task, embedded: Path, residual: list[str]) -> P
             ceiling=_ceiling(embedded),
         )
         projected, realistic = pca_map(obs, sim), realism(obs, sim)
-        card = _json(embedded / "encoder" / "card.json")
+        card = read_json(embedded / "encoder" / "card.json")
         found = fragments.comparing(compared, projected, realistic, sim, obs, card)
-        _dump({**found, "seed": task.seed}, folder / "compared.json")
+        dump({**found, "seed": task.seed}, folder / "compared.json")
         region_sim, region_obs = _regions(compared.occupancy, len(sim), len(obs))
         np.savez(
             folder / "objects.npz",
@@ -363,8 +286,31 @@ def _compare(work: _Work, task: _Task, embedded: Path, residual: list[str]) -> P
         return work.cache.fetch("compare", task.compare_key, build)
 
 
+def _unmatched(work: Work, native: Mapping[str, ImageSet]) -> list[dict[str, Any]]:
+    """Return the leading comparisons as they are without the matched selection, if there is one.
+
+    The two side by side say how much of a distance is a difference in what was selected.
+    """
+    if not work.plan.settings.match_on:
+        return []
+    plain = work.plan.settings.model_copy(update={"match_on": (), "audit": "none", "bridges": ()})
+    other = replace(work, plan=make_plan(plain))
+    matched = match_stage(other, native)
+    stamps = split_stamps(
+        {side: stored(matched / f"{side}.h5") for side in SIDES},
+        native["obs"],
+        frozen=plain.mode == "frozen",
+        seed=plain.seed,
+    )
+    task = replace(_lead(other.plan, other.plan.lead), label="without matched selection")
+    residual = read_json(matched / "match.json")["residual_differences"]
+    found = _compare(other, task, _embed(other, task, stamps), residual)
+    rows: list[dict[str, Any]] = read_json(found / "compared.json")["comparisons"]
+    return rows
+
+
 def _audit(
-    work: _Work,
+    work: Work,
     native: Mapping[str, ImageSet],
     matched: Path,
     stamps: Stamps,
@@ -373,11 +319,11 @@ def _audit(
     """Ask whether the distance measures galaxies; return the answer and its pictures."""
     from simreal.pipeline.audit import Evidence, audit_comparison, not_audited
 
-    plan, match = work.plan, _json(matched / "match.json")
+    plan, match = work.plan, read_json(matched / "match.json")
     if plan.settings.audit == "none":
         return not_audited(plan, match), {}
     bridges = {
-        card.name: _ingest(work, card, plan.read_keys[card.name]).images
+        card.name: ingest_stage(work, card, plan.read_keys[card.name]).images
         for card in plan.bridge_cards
     }
 
@@ -385,18 +331,18 @@ def _audit(
         evidence = Evidence(
             native=native,
             stamps=stamps.sides,
-            sky={side: _stored_if_any(matched / f"sky_{side}.h5") for side in SIDES},
+            sky={side: stored_if_any(matched / f"sky_{side}.h5") for side in SIDES},
             embedded=embedded,
             match=match,
             bridges=bridges,
         )
         found, shown = audit_comparison(plan, evidence, progress=work.progress)
-        _dump(found, folder / "audit.json")
-        _dump(shown, folder / "pictures.json")
+        dump(found, folder / "audit.json")
+        dump(shown, folder / "pictures.json")
 
     with work.stage("audit"):
         folder = work.cache.fetch("audit", plan.audit_key, build)
-    return _json(folder / "audit.json"), _json(folder / "pictures.json")
+    return read_json(folder / "audit.json"), read_json(folder / "pictures.json")
 
 
 def _ceiling(embedded: Path) -> Embedding | None:
@@ -444,21 +390,3 @@ def _write(
     write_rejected(results["rejected"], folder / "rejected.csv")
     write_excluded(results["excluded"], folder / "excluded.csv")
     write_text(settings_to_toml(settings), folder / "run.toml")
-
-
-def _stored(path: Path) -> ImageSet:
-    from simreal.data.store import read_set
-
-    return read_set(path)
-
-
-def _stored_if_any(path: Path) -> ImageSet | None:
-    return _stored(path) if path.exists() else None
-
-
-def _dump(value: Any, path: Path) -> None:
-    path.write_text(json.dumps(value), encoding="utf-8")
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

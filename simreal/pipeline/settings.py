@@ -31,6 +31,7 @@ class RunSettings(BaseModel):
 
     sim: str = Field(description="simulated collection: catalogue name, card or folder")
     obs: str = Field(description="observed collection: catalogue name, card or folder")
+    track: Literal["auto", "rgb", "flux", "xray"] = "auto"
     encoder: str = "simclr"
     mode: Literal["pooled", "frozen"] = "pooled"
     encoder_from: str | None = None
@@ -46,9 +47,13 @@ class RunSettings(BaseModel):
     strata_bins: Annotated[int, Field(ge=2)] | None = None
     n: Annotated[int, Field(ge=1)] | None = None
     select: tuple[str, ...] = ()
+    match_on: tuple[str, ...] = ()
+    match_method: Literal["strata", "nearest"] = "strata"
+    match_force: bool = False
     frame: Literal["auto", "angular", "physical", "radius"] = "auto"
     frame_width: Annotated[float, Field(gt=0)] | None = None
     stamp: Annotated[int, Field(ge=32, le=512)] = 64
+    redshift: Annotated[float, Field(gt=0)] | None = None
     allow: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0)] = 0
     permutations: Annotated[int, Field(ge=99)] = 999

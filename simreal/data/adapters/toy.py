@@ -8,14 +8,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simreal.core.arrays import AnyArray, BoolArray
-from simreal.core.cards import Card
+from simreal.core.cards import Calibration, Card
 from simreal.core.errors import UsageError, did_you_mean
-from simreal.core.images import Setup, Step
+from simreal.core.images import Setup, Step, Track
 from simreal.core.seeding import stream
 from simreal.data._contract import AdapterMeta, Ingested, setup_of
 from simreal.data.store import Description, StoreWriter
-from simreal.data.toy_universe.observe import DISPLAY, add_noise, display, display_noise
-from simreal.data.toy_universe.options import BANDS, Camera, ToyOptions, parse_camera, parse_options
+from simreal.data.toy_universe.observe import (
+    DISPLAY,
+    ELECTRONS,
+    NANOMAGGY,
+    add_noise,
+    display,
+    display_noise,
+    flux,
+    flux_noise,
+)
+from simreal.data.toy_universe.options import (
+    BANDS,
+    FLUX_BANDS,
+    Camera,
+    ToyOptions,
+    parse_camera,
+    parse_options,
+)
 from simreal.data.toy_universe.population import Galaxy, draw_population
 from simreal.data.toy_universe.render import render
 from simreal.data.toy_universe.sight import Sight, apparent_axis_ratio, draw_sight, sight_stream
@@ -23,9 +39,11 @@ from simreal.data.toy_universe.sight import Sight, apparent_axis_ratio, draw_sig
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-META = AdapterMeta(synthetic=True, version=1)
+META = AdapterMeta(synthetic=True, version=2)
 
 _BLOCK = 32
+#: [pixel] FWHM of a Gaussian with the variance of a square pixel.
+PIXEL_FWHM = float(np.sqrt(8 * np.log(2) / 12))
 
 
 def read(card: Card, *, seed: int, store: Path) -> Ingested:
@@ -39,7 +57,7 @@ def read(card: Card, *, seed: int, store: Path) -> Ingested:
     options, _ = _checked(card)
     galaxies = draw_population(options, name=options.stream or card.name, seed=seed)
     sights: list[Sight] = []
-    with StoreWriter(store, dtype="uint8") as writer:
+    with StoreWriter(store, dtype="uint8" if card.track == "rgb" else "float32") as writer:
         for block, seen in rendered(card, galaxies, seed=seed):
             writer.append(block)
             sights += seen
@@ -49,7 +67,11 @@ def read(card: Card, *, seed: int, store: Path) -> Ingested:
 def rendered(
     card: Card, galaxies: list[Galaxy], *, seed: int
 ) -> Iterator[tuple[AnyArray, list[Sight]]]:
-    """Yield blocks of 8-bit images ``(k, band, y, x)`` and how each was seen, view by view."""
+    """Yield blocks of images ``(k, band, y, x)`` and how each was seen, view by view.
+
+    8-bit composites on the rgb track, nJy per pixel on the flux track: the same galaxies under
+    the same noise.
+    """
     options, camera = _checked(card)
     name = options.stream or card.name
     order = [(i, view) for i in range(len(galaxies)) for view in range(options.views)]
@@ -71,7 +93,45 @@ def rendered(
             sky_rms=np.array([sight.sky_rms for sight in sights]),
             correlation=options.noise_correlation,
         )
-        yield display(observed / np.float32(camera.pixel_scale**2)), sights
+        if card.track == "flux":
+            yield flux(observed), sights
+        else:
+            yield display(observed / np.float32(camera.pixel_scale**2)), sights
+
+
+def in_track(card: Card, track: Track) -> Card:
+    """Return the card of the same galaxies as calibrated images, or as display composites.
+
+    Raises
+    ------
+    UsageError
+        If the toy universe does not have that track.
+    """
+    if track == card.track:
+        return card
+    if card.view.pixel_scale is None or track != "flux":
+        raise UsageError(f"{card.name}: got track {track!r}, allowed are 'rgb' and 'flux'")
+    idealised = card.view.rendition == "idealised"
+    return card.model_copy(
+        update={
+            "track": "flux",
+            "title": f"{card.title}, calibrated",
+            "view": card.view.model_copy(
+                update={
+                    "bands": FLUX_BANDS,
+                    "unit": "nJy / pix",
+                    "display": "linear",
+                    "note": "no PSF, no noise" if idealised else "Moffat seeing, correlated sky",
+                }
+            ),
+            "calibration": Calibration(
+                unit="nJy",
+                pixel_scale=card.view.pixel_scale,
+                mask="none",
+                already_dimmed=True,
+            ),
+        }
+    )
 
 
 def _checked(card: Card) -> tuple[ToyOptions, Camera]:
@@ -81,10 +141,10 @@ def _checked(card: Card) -> tuple[ToyOptions, Camera]:
             f"{card.name}: view.views_per_object is {card.view.views_per_object} and the option "
             f"'views' is {options.views}; make them equal"
         )
-    if card.view.display != DISPLAY or card.track != "rgb":
+    if (card.track, card.view.display) not in (("rgb", DISPLAY), ("flux", "linear")):
         raise UsageError(
             f"{card.name}: got track {card.track!r} and display {card.view.display!r}, allowed "
-            f"are 'rgb' and {DISPLAY!r}"
+            f"are 'rgb' and {DISPLAY!r}, or 'flux' and 'linear'"
         )
     _check_columns(card)
     return options, parse_camera(card.view)
@@ -128,11 +188,18 @@ def _describe(card: Card, galaxies: list[Galaxy], sights: list[Sight], *, seed: 
 def _setup(card: Card, camera: Camera, sights: list[Sight]) -> Setup:
     """Return the conditions of every image, as a survey's pipeline would report them."""
     seeing = np.array([sight.seeing for sight in sights]) / camera.pixel_scale
-    sky_rms = np.array([sight.sky_rms for sight in sights]) / camera.pixel_scale**2
-    return setup_of(card).replace(
-        psf_fwhm=np.repeat(seeing[:, None], len(BANDS), axis=1),
-        noise=display_noise(sky_rms),
-    )
+    sky_rms = np.array([sight.sky_rms for sight in sights])
+    seen = setup_of(card).replace(psf_fwhm=np.repeat(seeing[:, None], len(BANDS), axis=1))
+    if card.track == "flux":
+        # Of the images as recorded: a star shows the seeing and the pixel.
+        width = np.hypot(seeing, PIXEL_FWHM)
+        return seen.replace(
+            psf_fwhm=np.repeat(width[:, None], len(BANDS), axis=1),
+            unit="nJy / pix",
+            noise=flux_noise(sky_rms),
+            gain=np.full(len(BANDS), ELECTRONS / NANOMAGGY),
+        )
+    return seen.replace(noise=display_noise(sky_rms / camera.pixel_scale**2))
 
 
 def _step(options: ToyOptions, galaxies: list[Galaxy], sights: list[Sight]) -> Step:

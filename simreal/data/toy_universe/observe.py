@@ -11,6 +11,9 @@ BAND_NOISE = np.array([1.45, 1.0, 0.70])
 #: Photoelectrons per nanomaggy, which set the shot noise of the source itself.
 ELECTRONS = 900.0
 
+#: [nJy] One nanomaggy: 10 ** (-0.4 * 22.5) of the AB zero flux, 3631 Jy.
+NANOMAGGY = 3630.7805477010024
+
 DISPLAY = "lupton-asinh-v1"
 
 #: Weights of red, green and blue in the composite, so that a mixed population looks white.
@@ -92,6 +95,29 @@ def display_noise(surface_rms: Float64Array) -> Float64Array:
     """
     slope = _GAIN / _SOFTENING
     return np.asarray(surface_rms[:, None] * BAND_NOISE * DISPLAY_WEIGHTS * slope)
+
+
+def flux(images: Float32Array) -> Float32Array:
+    """Return calibrated pixels [nJy / pixel] of images [nanomaggy / pixel].
+
+    Examples
+    --------
+    >>> value = flux(np.ones((1, 1, 1, 1), np.float32)).item()
+    >>> round(float(31.4 - 2.5 * np.log10(value)), 3)
+    22.5
+    """
+    return np.asarray(images * np.float32(NANOMAGGY), dtype=np.float32)
+
+
+def flux_noise(sky_rms: Float64Array) -> Float64Array:
+    """Return the sky rms ``(n, 3)`` [nJy / pixel] of images with `sky_rms` ``(n,)`` in green.
+
+    Parameters
+    ----------
+    sky_rms : array (n,)
+        [nanomaggy / pixel]
+    """
+    return np.asarray(sky_rms[:, None] * BAND_NOISE * NANOMAGGY)
 
 
 def _filter(frequency: Float64Array, correlation: float) -> Float32Array:

@@ -10,6 +10,8 @@ from simreal.core.cards import View
 from simreal.core.errors import UsageError, did_you_mean
 
 BANDS = ("red", "green", "blue")
+#: What red, green and blue are on the flux track, in the same order.
+FLUX_BANDS = ("sdss-i", "sdss-r", "sdss-g")
 
 #: Morphological classes and the fraction of the population that each holds.
 CLASS_FRACTIONS: Mapping[str, float] = {
@@ -186,8 +188,10 @@ def parse_camera(view: View) -> Camera:
         If the view lacks a pixel scale or a field in arcsec, has other bands than red, green
         and blue, or an odd or unworkable number of pixels.
     """
-    if view.bands != BANDS:
-        raise UsageError(f"toy card: view.bands is {view.bands}, allowed is {BANDS}")
+    if view.bands not in (BANDS, FLUX_BANDS):
+        raise UsageError(
+            f"toy card: view.bands is {view.bands}, allowed is {BANDS}, or {FLUX_BANDS} in flux"
+        )
     if view.pixel_scale is None or view.field_of_view is None:
         raise UsageError("toy card: view.pixel_scale and view.field_of_view [arcsec] are needed")
     if view.field_of_view_unit != "arcsec":

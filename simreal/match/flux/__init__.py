@@ -1,0 +1,1 @@
+"""Matching of calibrated images: everything that is peculiar to flux."""

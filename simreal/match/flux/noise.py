@@ -1,0 +1,337 @@
+"""Give both sides the same noise: only ever by adding to it.
+
+The noise of either side on the common frame is measured where nothing is seen. At every spatial
+frequency the target is the noisier of the two; and image by image the target rms is the larger of
+the two sides at the same rank, so that a deep image stays a deep one. What is missing is drawn with
+the missing spectrum.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simreal.core.arrays import BoolArray, Float32Array, Float64Array, IntArray
+from simreal.core.errors import NotComputableError
+from simreal.core.images import ImageSet
+from simreal.match.correlated_noise import (
+    NoiseSpectrum,
+    blank_regions,
+    draw,
+    measured,
+    missing,
+    on_grid,
+    resampled,
+    stamp_noise,
+    through,
+)
+from simreal.match.flux.optics import Blur, ranks
+from simreal.match.frame import CommonFrame
+from simreal.match.job import Job
+from simreal.match.sides import Party
+
+#: The rms of an image's noise is not known better than to this share.
+KNOWN_RMS = 0.015
+#: Normalised spectra that differ by less than this, as a natural logarithm, have one shape; power
+#: below this share of the largest is not looked at.
+ONE_SHAPE, FAINT = 0.06, 0.02
+CHUNK = 64
+#: Pixels from which a spectrum is measured.
+MOST_PIXELS = 16_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SkyNoise:
+    """The noise of one side on the common frame.
+
+    Parameters
+    ----------
+    rms : array (n, band)
+        Of every image; 0 where there is none.
+    spectrum : NoiseSpectrum or None
+        Shape of its power; None where there is no noise.
+    """
+
+    rms: Float64Array
+    spectrum: NoiseSpectrum | None
+
+    @property
+    def silent(self) -> bool:
+        """Whether the images carry no noise at all."""
+        return self.spectrum is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Filling:
+    """The noise that is added to one side.
+
+    Parameters
+    ----------
+    missing : array (n, band)
+        rms of what is added in the shape that the side lacks.
+    rest : array (n, band)
+        rms of what is added in the shape of the target.
+    lack : NoiseSpectrum or None
+    total : array (n, band)
+        rms of each image afterwards.
+    target : NoiseSpectrum
+        Shape of the noise afterwards.
+    """
+
+    missing: Float64Array
+    rest: Float64Array
+    lack: NoiseSpectrum | None
+    total: Float64Array
+    target: NoiseSpectrum
+
+    def field(self, rows: slice, shape: tuple[int, int], rng: np.random.Generator) -> Float32Array:
+        """Return the noise that is added to the images of `rows`."""
+        out = scaled_noise(self.target, self.rest[rows], shape, rng)
+        if self.lack is not None and self.missing[rows].any():
+            out += scaled_noise(self.lack, self.missing[rows], shape, rng)
+        return out
+
+    def cover(self, rows: slice, shape: tuple[int, int], rng: np.random.Generator) -> Float32Array:
+        """Return noise like that of the images of `rows` afterwards."""
+        return scaled_noise(self.target, self.total[rows], shape, rng)
+
+
+def scaled_noise(
+    spectrum: NoiseSpectrum, rms: Float64Array, shape: tuple[int, int], rng: np.random.Generator
+) -> Float32Array:
+    """Return noise of a shape with the rms ``(n, band)`` of every image."""
+    if not rms.any():
+        return np.zeros((*rms.shape, *shape), np.float32)
+    unit = draw(spectrum, len(rms), shape, rng)
+    factor = rms / np.where(spectrum.rms > 0, spectrum.rms, 1.0)
+    return np.asarray(unit * factor[..., None, None], dtype=np.float32)
+
+
+def noise_of(stamps: Float32Array, *, blank: BoolArray | None = None) -> SkyNoise:
+    """Measure the noise of images on the common frame where they show nothing.
+
+    Raises
+    ------
+    NotComputableError
+        If there is too little blank sky.
+    """
+    free = blank_regions(stamps) if blank is None else blank
+    _, found_rms, clean = stamp_noise(stamps, free)
+    rms = np.where(clean, found_rms, np.nan)
+    middle = np.nanmedian(rms, axis=0)
+    if not np.isfinite(middle).all():
+        raise NotComputableError(
+            "noise: no image shows blank sky on the common frame; ask for a wider --frame-width"
+        )
+    found = measured(stamps, free, side=_side(stamps.shape[-1]))
+    return SkyNoise(rms=np.where(np.isfinite(rms), rms, middle), spectrum=found)
+
+
+def noise_on_frame(party: Party, own: Blur, *, frame: CommonFrame, job: Job) -> SkyNoise:
+    """Return the noise that images have on the common frame, from the sky of their native fields.
+
+    Native fields are wider than frames, in which galaxies reach to the border. What blur and
+    resampling make of the noise is calculated.
+
+    Raises
+    ------
+    NotComputableError
+        If there is too little blank sky.
+    """
+    images = party.images
+    n, bands = images.images.shape[:2]
+    rms = np.full((n, bands), np.nan)
+    for start in range(0, n, CHUNK):
+        rows = slice(start, min(start + CHUNK, n))
+        rms[rows] = _blank_rms(images, np.arange(rows.start, rows.stop))
+    middle = np.nanmedian(rms, axis=0)
+    if not np.isfinite(middle).all():
+        raise NotComputableError(
+            f"noise: no image of {images.name} shows blank sky in its field; give larger stamps"
+        )
+    rms = np.where(np.isfinite(rms), rms, middle)
+    native = _native_spectrum(images)
+    zoom = frame.width / job.scale(party) / job.recipe.stamp
+    blurred, gain = _after_blur(native, own, n)
+    found = resampled(blurred, float(np.median(zoom)))
+    factor = gain * (found.rms / blurred.rms) / native.rms * (zoom / np.median(zoom))[:, None]
+    return SkyNoise(rms=rms * factor, spectrum=found)
+
+
+def _after_blur(native: NoiseSpectrum, own: Blur, n: int) -> tuple[NoiseSpectrum, Float64Array]:
+    """Return the mean spectrum after the images' own kernels, and each rms ``(n, band)``."""
+    if own.make is None:
+        return native, np.repeat(native.rms[None], n, axis=0)
+    total, rms = None, []
+    for start in range(0, n, CHUNK):
+        rows = np.arange(start, min(start + CHUNK, n))
+        kernels = own.kernels(rows)
+        if kernels is None:
+            continue
+        each = [through(native, kernel) for kernel in kernels]
+        if len(each) < len(rows):
+            each *= len(rows)
+        rms += [spectrum.rms for spectrum in each]
+        power = np.sum([spectrum.power for spectrum in each], axis=0)
+        total = power if total is None else total + power
+    if total is None:
+        return native, np.repeat(native.rms[None], n, axis=0)
+    return NoiseSpectrum(power=total / n, n_pixels=native.n_pixels), np.array(rms)
+
+
+def _blank_rms(images: ImageSet, rows: IntArray) -> Float64Array:
+    block = images.images.read(rows)
+    mask = None if images.mask is None else images.mask[rows]
+    _, rms, clean = stamp_noise(block, blank_regions(block, mask=mask))
+    return np.where(clean, rms, np.nan)
+
+
+def _native_spectrum(images: ImageSet) -> NoiseSpectrum:
+    """Return the spectrum of native noise from as many images as fit in memory with ease."""
+    n, bands, height, width = images.images.shape
+    most = max(8, MOST_PIXELS // (bands * height * width))
+    rows = np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
+    block = images.images.read(rows)
+    mask = None if images.mask is None else images.mask[rows]
+    return measured(block, blank_regions(block, mask=mask), side=_side(min(height, width)))
+
+
+def no_noise(n: int, bands: int) -> SkyNoise:
+    """Return the noise of images without any."""
+    return SkyNoise(rms=np.zeros((n, bands)), spectrum=None)
+
+
+def _side(stamp: int) -> int:
+    return int(min(64, 2 * (stamp // 2)))
+
+
+def made_equal(sim: SkyNoise, obs: SkyNoise, rng: np.random.Generator) -> tuple[Filling, Filling]:
+    """Return what is to be added to either side so that both have the same noise.
+
+    Raises
+    ------
+    NotComputableError
+        If neither side has any noise.
+
+    Examples
+    --------
+    >>> from simreal.match.correlated_noise import white
+    >>> obs = SkyNoise(rms=np.full((50, 1), 3.0), spectrum=white([3.0]))
+    >>> ours, theirs = made_equal(no_noise(40, 1), obs, np.random.default_rng(0))
+    >>> float(ours.rms.mean()), float(theirs.rms.max())
+    (3.0, 0.0)
+    """
+    if sim.spectrum is None and obs.spectrum is None:
+        raise NotComputableError("noise: neither side has any; name the survey to be like")
+    shapes = [noise.spectrum for noise in (sim, obs) if noise.spectrum is not None]
+    side = max(shape.side for shape in shapes)
+    target = common_spectrum([on_grid(shape, side) for shape in shapes])
+    placed = [ranks(noise.rms, rng) for noise in (sim, obs)]
+    fillings = []
+    for own, other, rank in zip((sim, obs), (obs, sim), placed, strict=True):
+        total = _target_rms(own.rms, other.rms, rank, target, shapes)
+        fillings.append(_filling(own, target, total))
+    return fillings[0], fillings[1]
+
+
+def common_spectrum(spectra: Sequence[NoiseSpectrum]) -> NoiseSpectrum:
+    """Return the spectrum that both sides are brought to.
+
+    Spectra of one shape, as far as can be measured, keep it at the larger variance: filling up
+    what only scatters would give either side a noise of a shape of its own. Where shapes differ,
+    the larger power at every frequency is the least that both can be brought to.
+
+    Examples
+    --------
+    >>> from simreal.match.correlated_noise import white
+    >>> common_spectrum([white([3.0]), white([4.0])]).rms.tolist()
+    [4.0]
+    """
+    if len(spectra) == 1:
+        return spectra[0]
+    variance = [spectrum.power.mean(axis=(1, 2), keepdims=True) for spectrum in spectra]
+    largest = np.maximum.reduce(variance)
+    annuli = [
+        spectrum.annuli()[1] / each[..., 0]
+        for spectrum, each in zip(spectra, variance, strict=True)
+    ]
+    usable = np.minimum.reduce(annuli) > FAINT * np.maximum.reduce(annuli).max()
+    apart = np.abs(np.log(np.where(usable, annuli[0] / annuli[1], 1.0)))
+    same = (apart.max(axis=1) < ONE_SHAPE)[:, None, None]
+    mean = np.mean([s.power / v for s, v in zip(spectra, variance, strict=True)], axis=0)
+    raised = np.maximum.reduce([spectrum.power for spectrum in spectra])
+    return NoiseSpectrum(power=np.where(same, mean * largest, raised))
+
+
+def _target_rms(
+    own: Float64Array,
+    other: Float64Array,
+    rank: Float64Array,
+    target: NoiseSpectrum,
+    shapes: Sequence[NoiseSpectrum],
+) -> Float64Array:
+    """Return the rms every image is brought to: the larger of both sides at its rank.
+
+    A common spectrum that is the larger of two has more variance than either where they cross:
+    all images are raised by what that asks for.
+    """
+    quantile = np.stack(
+        [
+            np.maximum(np.quantile(a, rank), np.quantile(b, rank))
+            for a, b in zip(own.T, other.T, strict=True)
+        ],
+        axis=1,
+    )
+    crossing = target.rms / np.max([shape.rms for shape in shapes], axis=0)
+    return np.asarray(np.maximum(quantile * np.maximum(crossing, 1.0), own))
+
+
+def _filling(own: SkyNoise, target: NoiseSpectrum, total: Float64Array) -> Filling:
+    """Return what brings every image to its rms: first the missing shape, then noise of the target.
+
+    Images within the error of their rms are left as they are.
+    """
+    wanted = np.where(own.rms < (1 - KNOWN_RMS) * total, total**2 - own.rms**2, 0.0)
+    if own.spectrum is None:
+        none = np.zeros_like(wanted)
+        return Filling(missing=none, rest=np.sqrt(wanted), lack=None, total=total, target=target)
+    lack = missing(own.spectrum, target).spectrum
+    middle = np.median(total, axis=0)
+    share = np.minimum((lack.rms * total / np.where(middle > 0, middle, 1.0)) ** 2, wanted)
+    return Filling(
+        missing=np.sqrt(share),
+        rest=np.sqrt(wanted - share),
+        lack=lack,
+        total=np.sqrt(own.rms**2 + wanted),
+        target=target,
+    )
+
+
+def shot_noise_on(
+    light: Float32Array,
+    *,
+    electrons: Float64Array,
+    noise: Float64Array,
+    spectrum: NoiseSpectrum,
+    rng: np.random.Generator,
+) -> Float32Array:
+    """Return the noise of the light's own photons, correlated like that of the sky.
+
+    On the survey's pixels photons arrive independently; what the frame did to the sky's noise
+    it did to theirs.
+
+    Parameters
+    ----------
+    light : array (n, band, y, x)
+        [nJy / pixel] On the common frame.
+    electrons : array (band,)
+        Per nJy.
+    noise : array (band,)
+        Variance on the common frame per variance of independent pixels of that size.
+    spectrum : NoiseSpectrum
+        Shape of the sky's noise.
+    """
+    unit = draw(spectrum, len(light), (light.shape[-2], light.shape[-1]), rng)
+    unit /= spectrum.rms[:, None, None].astype(np.float32)
+    factor = (noise / electrons)[:, None, None].astype(np.float32)
+    return np.asarray(unit * np.sqrt(np.maximum(light, 0) * factor), dtype=np.float32)

@@ -1,0 +1,230 @@
+"""Which PSF either side is brought to, and the kernels that do it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from simreal.core.arrays import BoolArray, Float64Array, IntArray
+from simreal.core.errors import UsageError
+from simreal.core.images import ImageSet
+from simreal.match.psf_kernels import (
+    MatchedKernels,
+    fwhm_of,
+    matching_kernels,
+    on_pixels,
+    profile_from_fwhm,
+    width_kernels,
+)
+
+#: A PSF this much wider than its target's is within the error of either.
+SHARPENING = 1.02
+#: A target made for measured PSF stamps is this much wider: stamps are not Moffats, and a
+#: kernel must not have to sharpen their wings.
+ROOM = 1.1
+#: FWHM of a Gaussian with the variance of a square pixel, in pixels.
+PIXEL_FWHM = float(np.sqrt(8 * np.log(2) / 12))
+#: Kernels are judged on about this many objects.
+SAMPLED = 64
+#: Kernels reach this many FWHM of the target from the centre.
+REACH = 2.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Blur:
+    """What is done to the PSF of one side, image by image.
+
+    Kernels are made for the images at hand: those of a whole survey would fill the memory.
+
+    Parameters
+    ----------
+    target : array (n, band)
+        [arcsec] FWHM afterwards; NaN where it is not known.
+    sharp : array of bool (n,)
+        Images whose own PSF is wider than their target's: they are left out.
+    make : callable or None
+        From rows to kernels ``(k or 1, band, y, x)`` on native pixels; None where nothing is done.
+    worst : dict
+        What the kernels leave undone, at worst over a sample.
+    """
+
+    target: Float64Array
+    sharp: BoolArray
+    make: Callable[[IntArray], Float64Array] | None = None
+    worst: Mapping[str, float] = field(default_factory=dict)
+
+    def kernels(self, rows: slice | IntArray) -> Float64Array | None:
+        """Return the kernels of the images `rows`, one for all where they share it."""
+        if self.make is None:
+            return None
+        index = np.arange(len(self.target))[rows] if isinstance(rows, slice) else rows
+        return self.make(index)
+
+    def of_rows(self, rows: IntArray) -> "Blur":
+        """Return what is done to the images `rows` alone."""
+        make = self.make
+        return replace(
+            self,
+            target=self.target[rows],
+            sharp=self.sharp[rows],
+            make=None if make is None else lambda index: make(rows[index]),
+        )
+
+
+def own_width(images: ImageSet) -> Float64Array:
+    """Return the FWHM of every image and band [arcsec] ``(n, band)``; NaN where unknown.
+
+    Widths are those of the images as recorded, their pixels included; an idealised image has the
+    PSF of its own pixel.
+    """
+    n, bands = images.images.shape[:2]
+    setup = images.setup
+    scale = np.broadcast_to(np.asarray(setup.pixel_scale, np.float64), (n,))[:, None]
+    if setup.psf is not None:
+        psf = setup.psf if setup.psf.ndim == 4 else setup.psf[None]
+        return np.array(np.broadcast_to(fwhm_of(psf), (n, bands)) * scale)
+    if setup.psf_fwhm is not None:
+        return np.array(np.broadcast_to(setup.psf_fwhm, (n, bands)) * scale)
+    if setup.rendition == "idealised":
+        return np.repeat(PIXEL_FWHM * scale, bands, axis=1)
+    return np.full((n, bands), np.nan)
+
+
+def common_widths(
+    sim: Float64Array, obs: Float64Array, rng: np.random.Generator, *, room: float = 1.0
+) -> tuple[Float64Array, Float64Array]:
+    """Return the FWHM that every image of either side is brought to.
+
+    Image by image the larger of the two sides at the same rank: afterwards both sides have the
+    same distribution, a sharp image stays a sharp one, and nothing is sharpened.
+
+    Parameters
+    ----------
+    sim, obs : array (n, band)
+        [arcsec]
+    rng : numpy.random.Generator
+        Breaks ties.
+    room : float
+        By which factor the common PSFs are wider than that.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> ours, theirs = common_widths(np.full((2, 1), 0.5), np.array([[1.0], [2.0]]), rng)
+    >>> sorted(ours.ravel().tolist()), theirs.ravel().tolist()
+    ([1.25, 1.75], [1.25, 2.0])
+    """
+    out = []
+    for own in (sim, obs):
+        rank = ranks(own, rng)
+        widths = [
+            np.maximum(np.quantile(a, rank), np.quantile(b, rank))
+            for a, b in zip(sim.T, obs.T, strict=True)
+        ]
+        out.append(room * np.maximum(np.stack(widths, axis=1), own))
+    return out[0], out[1]
+
+
+def ranks(values: Float64Array, rng: np.random.Generator) -> Float64Array:
+    """Return the rank of each row from 0 to 1, ties at random, bands together ``(n,)``."""
+    n = len(values)
+    middle = np.median(values, axis=0)
+    key = (values / np.where(middle > 0, middle, 1.0)).mean(axis=1)
+    order = np.lexsort([rng.random(n), key])
+    rank = np.empty(n)
+    rank[order] = (np.arange(n) + 0.5) / n
+    return rank
+
+
+def blur(images: ImageSet, target: Float64Array) -> Blur:
+    """Return the kernels that bring each image to a round PSF of the width `target`.
+
+    Parameters
+    ----------
+    target : array (n, band)
+        [arcsec] Equal to the image's own width where nothing is to be done.
+    """
+    n = len(images)
+    scale = np.broadcast_to(np.asarray(images.setup.pixel_scale, np.float64), (n,))[:, None]
+    own = own_width(images)
+    sharp = np.asarray((own > SHARPENING * target).any(axis=1))
+    goal = np.maximum(target, own)
+    if not (goal > own * 1.001).any():
+        return Blur(target=own, sharp=sharp)
+    side = _odd(2 * REACH * float((goal / scale).max()) + 1, images)
+    goal_px, own_px = goal / scale, own / scale
+    if images.setup.psf is not None:
+        return _from_stamps(images.setup.psf, goal, goal_px, side, sharp)
+    shared = _one(goal_px) and _one(own_px)
+
+    def make(index: IntArray) -> Float64Array:
+        # Where all images share everything, one kernel serves.
+        rows = index[:1] if shared else index
+        flat = width_kernels(own_px[rows].ravel(), goal_px[rows].ravel(), side)
+        return flat.reshape(len(rows), -1, side, side)
+
+    return Blur(target=goal, sharp=sharp, make=make)
+
+
+def blur_like(images: ImageSet, lender: ImageSet, pick: IntArray) -> Blur:
+    """Return the kernels that give idealised images the very PSFs of some observed ones.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Without a PSF of their own.
+    lender : ImageSet
+        With PSF stamps.
+    pick : array of int (n,)
+        Row of the lender for each image.
+    """
+    psf = lender.setup.psf
+    if psf is None:
+        raise UsageError(f"{lender.name}: no PSF stamps to lend")
+    n, theirs = len(images), own_width(lender)
+    scale = np.broadcast_to(np.asarray(images.setup.pixel_scale, np.float64), (n,))
+    scale_obs = np.broadcast_to(np.asarray(lender.setup.pixel_scale, np.float64), (len(lender),))
+    step = scale / scale_obs[pick]
+    side = _odd(psf.shape[-1] / float(step.min()), images)
+
+    def make(index: IntArray) -> Float64Array:
+        own = [psf if psf.ndim == 3 else psf[pick[i]] for i in index]
+        return np.stack(
+            [on_pixels(stamp, float(step[i]), side) for stamp, i in zip(own, index, strict=True)]
+        )
+
+    return Blur(target=theirs[pick], sharp=np.zeros(n, np.bool_), make=make)
+
+
+def _from_stamps(
+    psf: Float64Array, goal: Float64Array, goal_px: Float64Array, side: int, sharp: BoolArray
+) -> Blur:
+    own = psf if psf.ndim == 4 else psf[None]
+    shared = len(own) == 1 and _one(goal_px)
+    wide = max(side, own.shape[-1])
+
+    def matched(index: IntArray) -> MatchedKernels:
+        rows = index[:1] if shared else index
+        wanted = profile_from_fwhm(goal_px[rows].ravel(), wide)
+        return matching_kernels(
+            own if len(own) == 1 else own[rows], wanted.reshape(len(rows), -1, wide, wide)
+        )
+
+    usable = np.flatnonzero(~sharp)
+    some = usable[:: max(1, len(usable) // SAMPLED)]
+    return Blur(
+        target=goal,
+        sharp=sharp,
+        make=lambda index: matched(index).kernels,
+        worst=matched(some).worst() if len(some) else {},
+    )
+
+
+def _odd(side: float, images: ImageSet) -> int:
+    most = min(images.images.shape[-2:])
+    whole = int(min(np.ceil(side), most))
+    return whole if whole % 2 else whole - 1
+
+
+def _one(values: Float64Array) -> bool:
+    return bool((values == values[:1]).all())
