@@ -79,7 +79,7 @@ def plant(
     sky : ImageSet, optional
         Galaxy-free sky of the survey, which ``noise`` is drawn from.
     quality : int or None
-        Of the last encoding as JPEG; None for 8 bits alone.
+        Of the last encoding as JPEG on the rgb track; None for 8 bits alone.
 
     Returns
     -------
@@ -412,7 +412,8 @@ def _planted(
         psf_fwhm=PSF_FWHM if widths is None else widths.mean(axis=-1),
         noise=images.setup.noise,
         sky=None if sky is None else _pixels(sky),
-        quality=quality,
+        # Calibrated images were never on the 8-bit grid, and planting must not put them there.
+        quality=quality if images.setup.track == "rgb" else planted.AS_IT_IS,
     )
     nuisance = planted.NUISANCES[kind]
     step = Step(

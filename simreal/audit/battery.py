@@ -131,7 +131,7 @@ def overall(
 
     Confounded if a vetoing reading is red. Underpowered if one of a fast check is blind: it could
     not have seen even a gross difference (full checks ask about the score, and say themselves
-    what they could not resolve). Clean if every vetoing reading of every check is clean, no
+    what they could not resolve), or if none of them could be made. Clean if every vetoing reading of every check is clean, no
     check is left out and nothing else caps the verdict. Warned otherwise.
     """
     red = [check for check in checks if check.verdict == "red"]
@@ -160,7 +160,9 @@ def overall(
     reasons += caps
     if red:
         return "confounded", reasons
-    if blind:
+    fast = [check.verdict for check in vetoing if check.cost == "fast"]
+    # Where no fast check could be made at all, as on a dozen objects, nothing was ruled out.
+    if blind or (fast and set(fast) == {"not computable"}):
         return "underpowered", reasons
     return ("warned" if reasons else "clean"), reasons
 

@@ -35,6 +35,7 @@ SAME_PLACE = 1e-4
 #: Variants that a control cannot change, whatever the encoder, and why.
 BLIND_BY_CONSTRUCTION: Mapping[tuple[str, str], str] = {
     ("bands", "luminance"): "the mean of the bands does not change when they are exchanged",
+    ("bands", "shape"): "the sum of the bands hardly changes when they are exchanged",
 }
 
 

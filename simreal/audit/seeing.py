@@ -6,6 +6,10 @@ are combined into the one number that answers to a PSF most and to the galaxies'
 least (the matched filter, response over covariance). The response is that of the stamps' own
 light to a PSF wider by a few per cent, with the noise left as it is, so the number is in units
 of ln PSF width.
+
+Two things tell a galaxy's own smoothness from a PSF's. How bright it is, a PSF hardly changes,
+and faint galaxies look smooth for want of light above the noise. And its middle, seen through a
+narrower window, is steep where a disc around it is not, while a PSF takes from both.
 """
 
 from dataclasses import dataclass
@@ -32,13 +36,15 @@ STEP = 0.03
 DARK_TRANSFER = 0.003
 #: Finer scales show noise alone, and a number with noise in it would follow it [cycle / pixel].
 LIGHT_UP_TO = 0.25
+#: Part of the stamp's side on either side of its middle.
+OUTSIDE = 3 / 16
 #: Scales that no PSF changes much [cycle / pixel].
 REFERENCE_UP_TO = 0.05
 #: Multiple of the features' variance added to each. Less of it trusts small differences of
 #: annuli that vary together, and follows the noise; with 3, light that was convolved with PSFs
 #: wider by 10, 25 and 50 % before real sky was added reads 10, 26 and 49 %.
 RIDGE = 3.0
-#: The same for what is known of each image.
+#: The same for what is known of each image, or as good as known.
 KNOWN_RIDGE = 0.05
 #: Features beyond these percentiles are set to them: a star on a stamp is no PSF.
 WINSOR = 1.0
@@ -79,6 +85,20 @@ class Spectra:
 def hann_window(height: int, width: int) -> Float64Array:
     """Return a window ``(y, x)`` over the whole stamp."""
     return np.asarray(np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[1:-1])
+
+
+def middle_window(height: int, width: int) -> Float64Array:
+    """Return a window ``(y, x)`` over the stamp's middle, zero around it.
+
+    Examples
+    --------
+    >>> window = middle_window(64, 48)
+    >>> window.shape, int(window.any(axis=0).sum())
+    ((64, 48), 30)
+    """
+    pads = [round(OUTSIDE * side) for side in (height, width)]
+    inner = hann_window(height - 2 * pads[0], width - 2 * pads[1])
+    return np.pad(inner, [(pad, pad) for pad in pads])
 
 
 def spectra(
@@ -229,8 +249,8 @@ def matched_filter(
     step : float
         What `response` amounts to.
     n_known : int
-        How many of the features, the last ones, are known of each image and respond to
-        nothing; they explain some of the scatter of the others.
+        How many of the features, the last ones, are known of each image and respond to little
+        or nothing; they explain some of the scatter of the others.
 
     Returns
     -------
@@ -272,16 +292,12 @@ def filtered(
     is_sim: BoolArray,
     step: float,
     rng: np.random.Generator,
-    known: Float64Array | None = None,
+    n_known: int = 0,
 ) -> Float64Array | None:
     """Return each row's number ``(n,)`` by a filter made without it, or None without response.
 
     Weights fitted to a row would lessen its scatter, and with it the error of the mean.
     """
-    n_known = 0 if known is None else known.shape[1]
-    if known is not None:
-        features = np.concatenate([features, known], axis=1)
-        response = np.concatenate([response, np.zeros_like(known)], axis=1)
     fold = folds(len(features), rng, labels=is_sim)
     out = np.empty(len(features))
     for k in range(int(fold.max()) + 1):
@@ -339,18 +355,18 @@ def seeing(
     usable, is_sim : array of bool (n,)
     """
     size = luminance.shape[1:]
-    used, own = luminance[usable], is_sim[usable]
-    whole = spectra(used, sky, fwhm=fwhm[usable], window=hann_window(*size))
+    used, own, declared = luminance[usable], is_sim[usable], fwhm[usable]
+    whole, middle = (
+        spectra(used, sky, fwhm=declared, window=window)
+        for window in (hann_window(*size), middle_window(*size))
+    )
     coarse = whole.frequency < LIGHT_UP_TO
-    # Against the coarsest scales, so that fainter galaxies are not taken for blurred ones.
     width = filtered(
-        _steepness(whole.log_power, whole.frequency)[:, coarse],
-        _steepness(whole.width_response, whole.frequency)[:, coarse],
+        *_width_features(whole, middle, declared),
         is_sim=own,
         step=float(np.log1p(STEP)),
         rng=rng,
-        # Where a PSF is declared to be wide, a galaxy that looks smooth is no surprise.
-        known=np.log(fwhm[usable])[:, None],
+        n_known=2,
     )
     along = [
         filtered(
@@ -370,10 +386,34 @@ def seeing(
     return found, whole
 
 
+def _width_features(
+    whole: Spectra, middle: Spectra, fwhm: Float64Array
+) -> tuple[Float64Array, Float64Array]:
+    """Return what tells of a PSF's width and how it responds; the last two are as good as known."""
+    coarse = whole.frequency < LIGHT_UP_TO
+    # Against the coarsest scales, so that fainter galaxies are not taken for blurred ones.
+    steep, response = (
+        [_steepness(table, whole.frequency)[:, coarse] for table in tables]
+        for tables in (
+            (whole.log_power, middle.log_power),
+            (whole.width_response, middle.width_response),
+        )
+    )
+    # Where a PSF is declared to be wide, a galaxy that looks smooth is no surprise.
+    known = [_brightness(whole.log_power, whole.frequency), np.log(fwhm)]
+    answer = [_brightness(whole.width_response, whole.frequency), np.zeros_like(fwhm)]
+    return np.column_stack([*steep, *known]), np.column_stack([*response, *answer])
+
+
 def _steepness(table: Float64Array, frequency: Float64Array) -> Float64Array:
     """Return a table over annuli less its mean over the coarsest ones."""
+    return np.asarray(table - _brightness(table, frequency)[:, None])
+
+
+def _brightness(table: Float64Array, frequency: Float64Array) -> Float64Array:
+    """Return the mean ``(n,)`` of a table over its coarsest annuli."""
     coarsest = frequency < max(REFERENCE_UP_TO, float(frequency[0]) + 1e-9)
-    return np.asarray(table - table[:, coarsest].mean(axis=1, keepdims=True))
+    return np.asarray(table[:, coarsest].mean(axis=1))
 
 
 def _spread(numbers: Float64Array, usable: BoolArray) -> Float64Array:

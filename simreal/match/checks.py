@@ -224,7 +224,10 @@ def _block_edges(side: int, centre: int) -> list[int]:
 
 def closure_checks(sim: Measured, obs: Measured) -> list[MatchCheck]:
     """Report how large galaxies are on the stamps of both sides; physics, so no limit."""
-    radii = [float(np.nanmedian(measured.radius)) for measured in (sim, obs)]
+    radii = []
+    for measured in (sim, obs):
+        known = measured.radius[np.isfinite(measured.radius)]
+        radii.append(float(np.median(known)) if len(known) else float("nan"))
     return [
         MatchCheck(
             name="half-light radius on the stamps, sim over obs",

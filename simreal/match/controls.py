@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from simreal.core.errors import NotComputableError
-from simreal.core.images import ImageSet, property_values
+from simreal.core.images import ImageSet, Track, property_values
 from simreal.match.degrade import PSF_FWHM, degrade, pixel_permuted
 from simreal.match.pixels import requantise, resample
 from simreal.match.psf import convolve, missing_width, moffat_kernels
@@ -37,12 +37,16 @@ _CHUNK = 64
 _B3 = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
 
 
-def encoded(pixels: Float32Array, *, quality: int = QUALITY) -> Float32Array:
-    """Return stamps on the 8-bit grid; composites of three bands by way of JPEG, like a match.
+def encoded(pixels: Float32Array, *, track: Track = "rgb", quality: int = QUALITY) -> Float32Array:
+    """Return stamps as the last step of a match leaves them.
+
+    Display composites lie on the 8-bit grid, those of three bands by way of JPEG; calibrated
+    images were never on any.
 
     Parameters
     ----------
     pixels : array (n, band, y, x)
+    track : {"rgb", "flux", "xray"}
 
     Examples
     --------
@@ -50,6 +54,8 @@ def encoded(pixels: Float32Array, *, quality: int = QUALITY) -> Float32Array:
     >>> round(grey[0, 0, 0, 0].item(), 3)
     128.0
     """
+    if track != "rgb":
+        return np.clip(pixels, 0.0, 1.0)
     if pixels.shape[1] == 3:
         return requantise(pixels, quality=quality)
     grid = np.rint(np.clip(pixels, 0.0, 1.0) * 255.0) / 255.0
@@ -128,13 +134,13 @@ def _noiseless(stamps: ImageSet, sky: ImageSet | None, rng: np.random.Generator)
         details, _ = starlet(pixels[: 4 * _CHUNK])
         sigma = [np.median(clipped_statistics(d.reshape(-1, d[0, 0].size))[1]) for d in details]
         shape = np.array(sigma) / max(sigma[0], 1e-12)
-    return encoded(shrunk(_pixels(stamps), shape))
+    return encoded(shrunk(_pixels(stamps), shape), track=stamps.setup.track)
 
 
 def _wider_psf(stamps: ImageSet, sky: ImageSet | None, rng: np.random.Generator) -> Float32Array:
     del sky
     wider = degrade(_pixels(stamps), "psf", WIDER_PSF, rng=rng, psf_fwhm=_widths(stamps))
-    return encoded(wider.images)
+    return encoded(wider.images, track=stamps.setup.track)
 
 
 def _bands_shuffled(
@@ -166,7 +172,8 @@ def _stars(stamps: ImageSet, sky: ImageSet | None, rng: np.random.Generator) -> 
     level, _ = clipped_statistics(ground.reshape(*ground.shape[:2], -1))
     flux = (pixels - level[..., None, None]).sum((2, 3)).clip(min=0.0)
     psf = point_sources(_widths(stamps), pixels.shape[-2:])
-    return encoded((ground + flux[..., None, None] * psf[:, None]).astype(np.float32))
+    shown = (ground + flux[..., None, None] * psf[:, None]).astype(np.float32)
+    return encoded(shown, track=stamps.setup.track)
 
 
 def _without_sky(stamps: ImageSet, sky: ImageSet | None, rng: np.random.Generator) -> Float32Array:
@@ -178,7 +185,7 @@ def _without_sky(stamps: ImageSet, sky: ImageSet | None, rng: np.random.Generato
     ground = _pixels(sky)[rows]
     level, _ = clipped_statistics(ground.reshape(*ground.shape[:2], -1))
     bare = _pixels(stamps) - ground + level.mean(axis=0)[:, None, None]
-    return encoded(bare.astype(np.float32))
+    return encoded(bare.astype(np.float32), track=stamps.setup.track)
 
 
 #: Every fault by name. ``sky removed`` acts on a simulation, the others on real galaxies.

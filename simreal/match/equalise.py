@@ -58,7 +58,9 @@ class _State:
     psf: Float64Array
 
     def shown(self) -> ImageSet:
-        return self.stamps.replace(images=ArraySource(encoded(self.pixels)))
+        return self.stamps.replace(
+            images=ArraySource(encoded(self.pixels, track=self.stamps.setup.track))
+        )
 
     def levels(self) -> tuple[Float64Array, Float64Array]:
         """Return level and rms ``(n, band)`` of the sky under each stamp."""

@@ -33,6 +33,8 @@ Change = Callable[[Float32Array, degrade.Given], Float32Array]
 
 #: Quality of the last encoding of a match that was asked for nothing else.
 QUALITY = Recipe().jpeg_quality
+#: In place of a quality: stamps that were never on the 8-bit grid are left off it.
+AS_IT_IS = -1
 _GREY = 1.0 / 255.0
 #: [sky rms] Where the smoothed luminance rises from this to twice this above sky, light fades in.
 LIGHT_SIGMA = 1.5
@@ -70,7 +72,7 @@ class Conditions:
     sky : array (k, band, y, x) or None
         Galaxy-free sky of the survey.
     quality : int or None
-        Of the last encoding as JPEG; None for 8 bits alone.
+        Of the last encoding as JPEG; None for 8 bits alone, `AS_IT_IS` for none at all.
     """
 
     size: float
@@ -152,7 +154,7 @@ def plant(
     sky : array (k, band, y, x), optional
         Galaxy-free sky of the survey, for noise that has its spectrum.
     quality : int or None
-        Of the last encoding as JPEG; None for 8 bits alone.
+        Of the last encoding as JPEG; None for 8 bits alone, `AS_IT_IS` for none at all.
 
     Returns
     -------
@@ -178,7 +180,7 @@ def plant(
         return images
     spread = rng.random(images.shape, dtype=np.float32)
     spread -= np.float32(0.5)
-    spread *= np.float32(_GREY)
+    spread *= np.float32(0.0 if quality == AS_IT_IS else _GREY)
     spread += images
     conditions = Conditions(
         size=size,
@@ -207,6 +209,8 @@ def _through(images: Float32Array, nuisance: Nuisance, conditions: Conditions) -
 
 def encoded(images: Float32Array, quality: int | None) -> Float32Array:
     """Return images on the 8-bit grid, written and read as JPEG if `quality` is given."""
+    if quality == AS_IT_IS:
+        return np.clip(images, 0.0, 1.0)
     if quality is None:
         on_grid = np.rint(np.clip(images, 0.0, 1.0) * np.float32(255)) / np.float32(255)
         return np.asarray(on_grid, dtype=np.float32)
@@ -461,7 +465,7 @@ def _point_sources(images: Float32Array, given: Conditions) -> Float32Array:
 
 
 def _jpeg(images: Float32Array, given: Conditions) -> Float32Array:
-    best = QUALITY if given.quality is None else given.quality
+    best = QUALITY if given.quality in (None, AS_IT_IS) else given.quality
     return encoded(images, max(1, round(best - given.size)))
 
 

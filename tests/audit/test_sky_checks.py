@@ -421,7 +421,7 @@ def test_what_cannot_be_computed_says_why(sim, obs, reason):
     for check in found.checks:
         assert check.verdict == "not computable"
         assert all(reason in reading.reason for reading in check.readings)
-    assert found.verdict == "warned"
+    assert found.verdict == "underpowered"
 
 
 def test_twenty_objects_are_never_clean():

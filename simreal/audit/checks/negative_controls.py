@@ -43,7 +43,8 @@ META = CheckMeta(
 )
 
 NAME = "faults put in on purpose"
-COLOUR = "colour"
+#: Variants that show the bands apart.
+COLOURFUL = ("colour", "flux")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,7 +133,7 @@ def _home(meta: ControlMeta, variants: list[_Variant]) -> _Variant:
     """Return the variant in which a control is asked to be seen."""
     if meta.in_colour:
         for variant in variants:
-            if variant.name == COLOUR:
+            if variant.name in COLOURFUL:
                 return variant
     return variants[0]
 
