@@ -59,7 +59,7 @@ CLEAN, RED, VAGUE, BLIND = read(0.0), read(0.5), read(0.09), read(0.0, 0.5)
         ([CLEAN, BLIND, RED], {}, "confounded"),
         ([CLEAN, not_computable("x", "no stars")], {}, "warned"),
         ([CLEAN, read(0.5, vetoes=False)], {}, "clean"),
-        ([not_computable("x", "no stars")], {}, "warned"),
+        ([not_computable("x", "no stars")], {}, "underpowered"),
     ],
 )
 def test_the_verdict_over_all(readings, kwargs, verdict):
