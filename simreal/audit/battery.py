@@ -131,8 +131,9 @@ def overall(
 
     Confounded if a vetoing reading is red. Underpowered if one of a fast check is blind: it could
     not have seen even a gross difference (full checks ask about the score, and say themselves
-    what they could not resolve), or if none of them could be made. Clean if every vetoing reading of every check is clean, no
-    check is left out and nothing else caps the verdict. Warned otherwise.
+    what they could not resolve), or if none of them could be made. Clean if every vetoing reading
+    of every check is clean, no check is left out and nothing else caps the verdict. Warned
+    otherwise.
     """
     red = [check for check in checks if check.verdict == "red"]
     red.sort(key=lambda check: (not check.names_cause, -check.exceedance))

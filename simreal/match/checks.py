@@ -24,6 +24,7 @@ RESAMPLES = 100
 OPEN_SIGMA = 2.0
 PSF_LIMIT = 0.03
 SEAM_LIMIT = 0.05
+CHUNK = 256
 
 
 def limited(
@@ -187,15 +188,10 @@ def seam_check(sky: Float32Array, rng: np.random.Generator) -> MatchCheck:
     The corners of a donor meet on the stamp's axes; if the step from pixel to pixel were
     larger or smaller there, a cross would mark the injected side.
     """
-    luminance = sky.mean(1)
-    _, rms = clipped_statistics(luminance.reshape(len(sky), -1))
-    profiles = []
-    for axis in (1, 2):
-        steps = np.abs(np.diff(luminance, axis=axis)) / np.maximum(rms, 1e-6)[:, None, None]
-        # A star's edge is no seam: one star outweighs the steps of the noise.
-        profiles.append(np.swapaxes(np.minimum(steps, 3.0), axis, 2).mean(axis=1))
-    value = _seam_ratio(profiles)
     n = len(sky)
+    parts = [_steps(sky[start : start + CHUNK]) for start in range(0, n, CHUNK)]
+    profiles = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    value = _seam_ratio(profiles)
     draws = [
         _seam_ratio([profile[rows] for profile in profiles])
         for rows in (rng.integers(n, size=n) for _ in range(RESAMPLES))
@@ -205,7 +201,19 @@ def seam_check(sky: Float32Array, rng: np.random.Generator) -> MatchCheck:
     return resolved("injected sky: seams", value - 1, SEAM_LIMIT, error, unit="", note=note)
 
 
-def _seam_ratio(profiles: Sequence[Float32Array]) -> float:
+def _steps(sky: Float32Array) -> list[Float64Array]:
+    """Return each patch's mean step from pixel to pixel along y and along x ``(n, step)``."""
+    luminance = sky.mean(1)
+    _, rms = clipped_statistics(luminance.reshape(len(sky), -1))
+    profiles = []
+    for axis in (1, 2):
+        steps = np.abs(np.diff(luminance, axis=axis)) / np.maximum(rms, 1e-6)[:, None, None]
+        # A star's edge is no seam: one star outweighs the steps of the noise.
+        profiles.append(np.swapaxes(np.minimum(steps, 3.0), axis, 2).mean(axis=1))
+    return profiles
+
+
+def _seam_ratio(profiles: Sequence[Float64Array]) -> float:
     """Return the mean step across the middle over that elsewhere, of profiles ``(n, step)``."""
     ratios = []
     for each in profiles:

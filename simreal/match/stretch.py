@@ -20,6 +20,7 @@ SKY_LEVEL = 0.2
 WHITE = 1000.0
 #: Brightest pixels whose mean is an image's own unit, as a share of the pixels of a band.
 BRIGHTEST = 0.02
+CHUNK = 64
 #: Softening and white in units of that mean.
 OWN_SOFTENING, OWN_WHITE = 0.05, 5.0
 
@@ -30,6 +31,7 @@ def fixed_asinh(
     *,
     white: float = WHITE,
     sky_level: float = SKY_LEVEL,
+    out: Float32Array | None = None,
 ) -> Float32Array:
     """Return display values on one asinh scale that no image has a say in.
 
@@ -46,6 +48,8 @@ def fixed_asinh(
         Flux shown as 1, in softenings.
     sky_level : float
         Display value of flux 0.
+    out : array (n, band, y, x), optional
+        Where to write them; `flux` itself, where nobody needs that any more.
 
     Returns
     -------
@@ -67,8 +71,12 @@ def fixed_asinh(
             "all, never per image"
         )
     _check_scale(white, sky_level)
-    scaled = np.asarray(flux / _per_plane(soft).astype(np.float32), dtype=np.float32)
-    return _shown(scaled, white, sky_level)
+    unit = _per_plane(soft).astype(np.float32)
+    shown = np.empty(flux.shape, np.float32) if out is None else out
+    for start in range(0, len(flux), CHUNK):
+        rows = slice(start, start + CHUNK)
+        shown[rows] = _shown(np.asarray(flux[rows] / unit, np.float32), white, sky_level)
+    return shown
 
 
 def flux_of(

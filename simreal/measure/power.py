@@ -7,6 +7,7 @@ from simreal.measure.sky import clipped_statistics
 
 #: Pixels this far from the sky level belong to sources and are set to the level.
 SOURCE_SIGMA = 4.0
+CHUNK = 256
 
 
 def azimuthal_power(stamps: Float32Array, *, bins: int = 9) -> tuple[Float64Array, Float64Array]:
@@ -34,14 +35,23 @@ def azimuthal_power(stamps: Float32Array, *, bins: int = 9) -> tuple[Float64Arra
     True
     """
     n, height, width = stamps.shape
-    level, rms = clipped_statistics(stamps.reshape(n, -1))
-    centred = stamps - level[:, None, None]
-    centred = np.where(np.abs(centred) <= SOURCE_SIGMA * rms[:, None, None], centred, 0.0)
     window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[1:-1]
-    spectrum = np.abs(np.fft.rfft2(centred * window)) ** 2 / (window**2).sum()
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     edges = np.linspace(0.05, 0.5, bins + 1)
     which = np.digitize(radius.ravel(), edges) - 1
-    flat = spectrum.reshape(n, -1)
-    power = np.stack([flat[:, which == k].mean(1) for k in range(bins)], axis=1)
+    power = np.empty((n, bins))
+    for start in range(0, n, CHUNK):
+        rows = slice(start, min(start + CHUNK, n))
+        flat = _windowed_power(stamps[rows], window)
+        power[rows] = np.stack([flat[:, which == k].mean(1) for k in range(bins)], axis=1)
     return (edges[1:] + edges[:-1]) / 2, power
+
+
+def _windowed_power(stamps: Float32Array, window: Float64Array) -> Float64Array:
+    """Return the power of stamps without their sources ``(n, frequencies)``."""
+    n = len(stamps)
+    level, rms = clipped_statistics(stamps.reshape(n, -1))
+    centred = stamps - level[:, None, None]
+    centred = np.where(np.abs(centred) <= SOURCE_SIGMA * rms[:, None, None], centred, 0.0)
+    spectrum = np.abs(np.fft.rfft2(centred * window)) ** 2 / (window**2).sum()
+    return np.asarray(spectrum.reshape(n, -1))

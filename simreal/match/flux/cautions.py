@@ -70,6 +70,23 @@ def flux_cautions(
     return tuple(out)
 
 
+def blown_up_caution(native: float, stamp: int) -> list[str]:
+    """Return a warning where stamps have more pixels than the frame holds on the coarser side.
+
+    Examples
+    --------
+    >>> blown_up_caution(64.0, 64), len(blown_up_caution(23.5, 32))
+    ([], 1)
+    """
+    if native >= stamp - 1:
+        return []
+    text = (
+        f"the frame holds {native:.3g} native pixels of the coarser side, fewer than the {stamp} "
+        "of the stamps: its square pixels show"
+    )
+    return [text]
+
+
 def _sample(party: Party) -> list[str]:
     out, n = [], party.images.n_groups
     if n < POPULATION:

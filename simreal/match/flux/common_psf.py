@@ -12,7 +12,7 @@ from simreal.match.flux.optics import (
     blur,
     blur_like,
     common_widths,
-    own_width,
+    width_on_frame,
 )
 from simreal.match.job import Job
 from simreal.match.sides import Party
@@ -25,7 +25,7 @@ def common_psf(
 
     Where a PSF is not known on both sides nothing is done, which the match says.
     """
-    own = own_width(sim.images), own_width(obs.images)
+    own = width_on_frame(sim.images), width_on_frame(obs.images)
     if not all(np.isfinite(width).all() for width in own):
         idle = [Blur(target=width, sharp=np.zeros(len(width), np.bool_)) for width in own]
         return (idle[0], idle[1]), sim, obs, lent
@@ -51,11 +51,11 @@ def _lent_psf(
         pick = job.rng("psf").permutation(np.arange(len(sim)) % len(lender))
     else:
         pick = lent.pick
-    goal = own_width(lender.images)[pick]
-    sim, kept = _sharpest_out(sim, own_width(sim.images), goal)
+    goal = width_on_frame(lender.images)[pick]
+    sim, kept = _sharpest_out(sim, width_on_frame(sim.images), goal)
     if lent is not None:
         lent = lent.rows(kept)
-    untouched = blur(obs.images, own_width(obs.images))
+    untouched = blur(obs.images, width_on_frame(obs.images))
     if _has_no_psf(sim) and lender.images.setup.psf is not None:
         return (blur_like(sim.images, lender.images, pick[kept]), untouched), sim, obs, lent
     return (blur(sim.images, goal[kept]), untouched), sim, obs, lent

@@ -186,11 +186,15 @@ def placed(
             pixel_scale=moved.pixel_scale,
             redshift=target,
             distance=None,
-            noise=None
-            if setup.noise is None
-            else np.broadcast_to(setup.noise, (n, len(setup.bands))) * moved.flux_factor[:, None],
+            noise=_times(setup.noise, moved.flux_factor),
+            gain=_times(setup.gain, 1 / moved.flux_factor),
         ),
     ).with_step(step)
+
+
+def _times(value: Float64Array | None, factor: Float64Array) -> Float64Array | None:
+    """Return a number per band, or per image and band, times a factor per image."""
+    return None if value is None else np.atleast_2d(value) * factor[:, None]
 
 
 def _target_redshifts(

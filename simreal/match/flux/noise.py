@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import distance_transform_cdt
 
 from simreal.core.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from simreal.core.errors import NotComputableError
@@ -25,7 +26,7 @@ from simreal.match.correlated_noise import (
     stamp_noise,
     through,
 )
-from simreal.match.flux.optics import Blur, ranks
+from simreal.match.flux.optics import Blur, at_rank, ranks
 from simreal.match.frame import CommonFrame
 from simreal.match.job import Job
 from simreal.match.sides import Party
@@ -36,6 +37,9 @@ KNOWN_RMS = 0.015
 #: below this share of the largest is not looked at.
 ONE_SHAPE, FAINT = 0.06, 0.02
 CHUNK = 64
+#: [pixel] Outskirts reach this much farther than what `blank_regions` leaves out; the sky is
+#: measured beyond them where this many pixels are left.
+OUTSKIRTS, ENOUGH = 12, 1000
 #: Pixels from which a spectrum is measured.
 MOST_PIXELS = 16_000_000
 
@@ -118,12 +122,12 @@ def noise_of(stamps: Float32Array, *, blank: BoolArray | None = None) -> SkyNois
     free = blank_regions(stamps) if blank is None else blank
     _, found_rms, clean = stamp_noise(stamps, free)
     rms = np.where(clean, found_rms, np.nan)
-    middle = np.nanmedian(rms, axis=0)
-    if not np.isfinite(middle).all():
+    if np.isnan(rms).all(axis=0).any():
         raise NotComputableError(
             "noise: no image shows blank sky on the common frame; ask for a wider --frame-width"
         )
     found = measured(stamps, free, side=_side(stamps.shape[-1]))
+    middle = np.nanmedian(rms, axis=0)
     return SkyNoise(rms=np.where(np.isfinite(rms), rms, middle), spectrum=found)
 
 
@@ -144,12 +148,11 @@ def noise_on_frame(party: Party, own: Blur, *, frame: CommonFrame, job: Job) -> 
     for start in range(0, n, CHUNK):
         rows = slice(start, min(start + CHUNK, n))
         rms[rows] = _blank_rms(images, np.arange(rows.start, rows.stop))
-    middle = np.nanmedian(rms, axis=0)
-    if not np.isfinite(middle).all():
+    if np.isnan(rms).all(axis=0).any():
         raise NotComputableError(
             f"noise: no image of {images.name} shows blank sky in its field; give larger stamps"
         )
-    rms = np.where(np.isfinite(rms), rms, middle)
+    rms = np.where(np.isfinite(rms), rms, np.nanmedian(rms, axis=0))
     native = _native_spectrum(images)
     zoom = frame.width / job.scale(party) / job.recipe.stamp
     blurred, gain = _after_blur(native, own, n)
@@ -180,10 +183,44 @@ def _after_blur(native: NoiseSpectrum, own: Blur, n: int) -> tuple[NoiseSpectrum
 
 
 def _blank_rms(images: ImageSet, rows: IntArray) -> Float64Array:
+    """Return the rms of images' blank sky ``(k, band)``, NaN where it is not noise alone."""
     block = images.images.read(rows)
     mask = None if images.mask is None else images.mask[rows]
-    _, rms, clean = stamp_noise(block, blank_regions(block, mask=mask))
+    _, rms, clean = stamp_noise(block, _empty(block, mask))
     return np.where(clean, rms, np.nan)
+
+
+def _empty(block: Float32Array, mask: BoolArray | None) -> BoolArray:
+    """Return blank sky, beyond the outskirts of sources in the images where enough is left."""
+    near = blank_regions(block, mask=mask)
+    far = far_from_sources(near)
+    enough = far.sum(axis=(2, 3), keepdims=True) >= ENOUGH
+    return np.where(enough, far, near)
+
+
+def far_from_sources(blank: BoolArray) -> BoolArray:
+    """Return the pixels of blank sky that lie well away from all that is not.
+
+    The outskirts of galaxies reach past where they are seen: on JWST stamps, 4 pixels from what
+    is seen, the rms was up to three times the noise.
+
+    Parameters
+    ----------
+    blank : array of bool (n, band, y, x)
+        From `blank_regions`.
+
+    Examples
+    --------
+    >>> blank = np.ones((1, 1, 5, 40), bool)
+    >>> blank[..., 0] = False
+    >>> int(far_from_sources(blank).argmax(axis=-1)[0, 0, 2])
+    13
+    """
+    out = np.empty_like(blank)
+    for place in np.ndindex(*blank.shape[:2]):
+        plane = blank[place]
+        out[place] = plane if plane.all() else distance_transform_cdt(plane, "taxicab") > OUTSKIRTS
+    return out
 
 
 def _native_spectrum(images: ImageSet) -> NoiseSpectrum:
@@ -193,7 +230,7 @@ def _native_spectrum(images: ImageSet) -> NoiseSpectrum:
     rows = np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
     block = images.images.read(rows)
     mask = None if images.mask is None else images.mask[rows]
-    return measured(block, blank_regions(block, mask=mask), side=_side(min(height, width)))
+    return measured(block, _empty(block, mask), side=_side(min(height, width)))
 
 
 def no_noise(n: int, bands: int) -> SkyNoise:
@@ -218,7 +255,7 @@ def made_equal(sim: SkyNoise, obs: SkyNoise, rng: np.random.Generator) -> tuple[
     >>> from simreal.match.correlated_noise import white
     >>> obs = SkyNoise(rms=np.full((50, 1), 3.0), spectrum=white([3.0]))
     >>> ours, theirs = made_equal(no_noise(40, 1), obs, np.random.default_rng(0))
-    >>> float(ours.rms.mean()), float(theirs.rms.max())
+    >>> float(ours.rest.mean()), float(theirs.rest.max())
     (3.0, 0.0)
     """
     if sim.spectrum is None and obs.spectrum is None:
@@ -275,27 +312,25 @@ def _target_rms(
     A common spectrum that is the larger of two has more variance than either where they cross:
     all images are raised by what that asks for.
     """
-    quantile = np.stack(
-        [
-            np.maximum(np.quantile(a, rank), np.quantile(b, rank))
-            for a, b in zip(own.T, other.T, strict=True)
-        ],
-        axis=1,
-    )
+    theirs = at_rank(other, rank)
     crossing = target.rms / np.max([shape.rms for shape in shapes], axis=0)
-    return np.asarray(np.maximum(quantile * np.maximum(crossing, 1.0), own))
+    return np.asarray(np.maximum(own, theirs) * np.maximum(crossing, 1.0))
 
 
 def _filling(own: SkyNoise, target: NoiseSpectrum, total: Float64Array) -> Filling:
     """Return what brings every image to its rms: first the missing shape, then noise of the target.
 
-    Images within the error of their rms are left as they are.
+    Images within the error of their rms are left as they are, unless the shape of their noise is
+    another: a few frequencies may lack a lot and the rms little.
     """
-    wanted = np.where(own.rms < (1 - KNOWN_RMS) * total, total**2 - own.rms**2, 0.0)
+    wanted = np.maximum(total**2 - own.rms**2, 0.0)
     if own.spectrum is None:
         none = np.zeros_like(wanted)
         return Filling(missing=none, rest=np.sqrt(wanted), lack=None, total=total, target=target)
     lack = missing(own.spectrum, target).spectrum
+    (_, absent), (_, goal) = lack.annuli(), target.annuli()
+    shaped = ((absent > ONE_SHAPE * goal) & (goal > FAINT * goal.max(axis=1, keepdims=True))).any(1)
+    wanted[~(shaped | (own.rms < (1 - KNOWN_RMS) * total))] = 0.0
     middle = np.median(total, axis=0)
     share = np.minimum((lack.rms * total / np.where(middle > 0, middle, 1.0)) ** 2, wanted)
     return Filling(

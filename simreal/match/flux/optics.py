@@ -39,7 +39,7 @@ class Blur:
     Parameters
     ----------
     target : array (n, band)
-        [arcsec] FWHM afterwards; NaN where it is not known.
+        [arcsec] FWHM afterwards, as `width_on_frame`; NaN where it is not known.
     sharp : array of bool (n,)
         Images whose own PSF is wider than their target's: they are left out.
     make : callable or None
@@ -90,13 +90,30 @@ def own_width(images: ImageSet) -> Float64Array:
     return np.full((n, bands), np.nan)
 
 
+def pixel_width(images: ImageSet) -> Float64Array:
+    """Return the FWHM [arcsec] of a Gaussian with the variance of each image's pixel ``(n, 1)``."""
+    scale = np.asarray(images.setup.pixel_scale, np.float64)
+    return PIXEL_FWHM * np.array(np.broadcast_to(scale, (len(images),)))[:, None]
+
+
+def width_on_frame(images: ImageSet) -> Float64Array:
+    """Return the FWHM [arcsec] that images have once resampled ``(n, band)``; NaN where unknown.
+
+    Resampling takes an image's pixels for the squares that they are, so that they widen the PSF
+    once more: coarse pixels more than fine ones. The pixels of the frame, which are the same for
+    both sides, are not in it.
+    """
+    return np.hypot(own_width(images), pixel_width(images))
+
+
 def common_widths(
     sim: Float64Array, obs: Float64Array, rng: np.random.Generator, *, room: float = 1.0
 ) -> tuple[Float64Array, Float64Array]:
     """Return the FWHM that every image of either side is brought to.
 
-    Image by image the larger of the two sides at the same rank: afterwards both sides have the
-    same distribution, a sharp image stays a sharp one, and nothing is sharpened.
+    Image by image the larger of its own and of the other side's at the same rank: afterwards
+    both sides have the same distribution, a sharp image stays a sharp one, and nothing is
+    sharpened.
 
     Parameters
     ----------
@@ -112,17 +129,25 @@ def common_widths(
     >>> rng = np.random.default_rng(0)
     >>> ours, theirs = common_widths(np.full((2, 1), 0.5), np.array([[1.0], [2.0]]), rng)
     >>> sorted(ours.ravel().tolist()), theirs.ravel().tolist()
-    ([1.25, 1.75], [1.25, 2.0])
+    ([1.0, 2.0], [1.0, 2.0])
     """
     out = []
-    for own in (sim, obs):
-        rank = ranks(own, rng)
-        widths = [
-            np.maximum(np.quantile(a, rank), np.quantile(b, rank))
-            for a, b in zip(sim.T, obs.T, strict=True)
-        ]
-        out.append(room * np.maximum(np.stack(widths, axis=1), own))
+    for own, other in ((sim, obs), (obs, sim)):
+        out.append(room * np.maximum(own, at_rank(other, ranks(own, rng))))
     return out[0], out[1]
+
+
+def at_rank(values: Float64Array, rank: Float64Array) -> Float64Array:
+    """Return what stands at each rank among `values` ``(n, band)``, band by band ``(m, band)``.
+
+    Examples
+    --------
+    >>> values = np.array([[3.0], [1.0], [2.0]])
+    >>> at_rank(values, ranks(values, np.random.default_rng(0))).ravel().tolist()
+    [3.0, 1.0, 2.0]
+    """
+    found = [np.quantile(column, rank, method="hazen") for column in values.T]
+    return np.stack(found, axis=1)
 
 
 def ranks(values: Float64Array, rng: np.random.Generator) -> Float64Array:
@@ -142,19 +167,21 @@ def blur(images: ImageSet, target: Float64Array) -> Blur:
     Parameters
     ----------
     target : array (n, band)
-        [arcsec] Equal to the image's own width where nothing is to be done.
+        [arcsec] As `width_on_frame`; equal to the image's own where nothing is to be done.
     """
     n = len(images)
     scale = np.broadcast_to(np.asarray(images.setup.pixel_scale, np.float64), (n,))[:, None]
-    own = own_width(images)
-    sharp = np.asarray((own > SHARPENING * target).any(axis=1))
-    goal = np.maximum(target, own)
-    if not (goal > own * 1.001).any():
-        return Blur(target=own, sharp=sharp)
+    own, framed = own_width(images), width_on_frame(images)
+    sharp = np.asarray((framed > SHARPENING * target).any(axis=1))
+    reached = np.maximum(target, framed)
+    if not (reached > framed * 1.001).any():
+        return Blur(target=framed, sharp=sharp)
+    # What resampling does to the PSF later is not done by the kernel.
+    goal = np.sqrt(reached**2 - pixel_width(images) ** 2)
     side = _odd(2 * REACH * float((goal / scale).max()) + 1, images)
     goal_px, own_px = goal / scale, own / scale
     if images.setup.psf is not None:
-        return _from_stamps(images.setup.psf, goal, goal_px, side, sharp)
+        return _from_stamps(images.setup.psf, reached, goal_px, side, sharp)
     shared = _one(goal_px) and _one(own_px)
 
     def make(index: IntArray) -> Float64Array:
@@ -163,7 +190,7 @@ def blur(images: ImageSet, target: Float64Array) -> Blur:
         flat = width_kernels(own_px[rows].ravel(), goal_px[rows].ravel(), side)
         return flat.reshape(len(rows), -1, side, side)
 
-    return Blur(target=goal, sharp=sharp, make=make)
+    return Blur(target=reached, sharp=sharp, make=make)
 
 
 def blur_like(images: ImageSet, lender: ImageSet, pick: IntArray) -> Blur:
@@ -181,19 +208,46 @@ def blur_like(images: ImageSet, lender: ImageSet, pick: IntArray) -> Blur:
     psf = lender.setup.psf
     if psf is None:
         raise UsageError(f"{lender.name}: no PSF stamps to lend")
-    n, theirs = len(images), own_width(lender)
+    n, theirs = len(images), width_on_frame(lender)
     scale = np.broadcast_to(np.asarray(images.setup.pixel_scale, np.float64), (n,))
     scale_obs = np.broadcast_to(np.asarray(lender.setup.pixel_scale, np.float64), (len(lender),))
     step = scale / scale_obs[pick]
     side = _odd(psf.shape[-1] / float(step.min()), images)
+    # The lender's pixel will widen its PSF once more; those of the images are in them and will
+    # widen them too. In units of an image's pixel.
+    lacking = np.maximum((PIXEL_FWHM / step) ** 2 - 2 * PIXEL_FWHM**2, 0.0)
 
     def make(index: IntArray) -> Float64Array:
         own = [psf if psf.ndim == 3 else psf[pick[i]] for i in index]
-        return np.stack(
+        stamps = np.stack(
             [on_pixels(stamp, float(step[i]), side) for stamp, i in zip(own, index, strict=True)]
         )
+        return widened(stamps, np.sqrt(lacking[index]))
 
     return Blur(target=theirs[pick], sharp=np.zeros(n, np.bool_), make=make)
+
+
+def widened(psf: Float64Array, fwhm: Float64Array) -> Float64Array:
+    """Return PSF stamps ``(n, band, k, k)`` convolved each with a Gaussian of its own width.
+
+    Parameters
+    ----------
+    fwhm : array (n,)
+        [pixel] May be a fraction of a pixel; 0 changes nothing.
+
+    Examples
+    --------
+    >>> psf = profile_from_fwhm([3.0], 41, beta=np.inf)[None]
+    >>> fwhm_of(widened(psf, np.array([4.0]))).round(2).item()
+    5.0
+    """
+    if not fwhm.any():
+        return psf
+    side = psf.shape[-1]
+    square = np.fft.fftfreq(side)[:, None] ** 2 + np.fft.rfftfreq(side) ** 2
+    passed = np.exp(-((np.pi * fwhm[:, None, None]) ** 2) * square / (4 * np.log(2)))
+    waves = np.fft.rfft2(psf) * passed[:, None]
+    return np.asarray(np.fft.irfft2(waves, psf.shape[-2:]))
 
 
 def _from_stamps(

@@ -15,7 +15,7 @@ from simreal.core.errors import NotComputableError
 from simreal.core.images import ImageSet, Step
 from simreal.match.checks import closure_checks, frame_checks, psf_checks, sky_checks
 from simreal.match.donors import widest_sky
-from simreal.match.flux.cautions import flux_cautions
+from simreal.match.flux.cautions import blown_up_caution, flux_cautions
 from simreal.match.flux.common_psf import common_psf
 from simreal.match.flux.donors import Lent, chosen_donors, still, wants_donors
 from simreal.match.flux.given import check_given, in_common_bands, own_fields, placed
@@ -36,6 +36,8 @@ from simreal.measure.stamps import Measured, Progress, measure_stamps
 
 #: Frames of which more than this share is masked are left out.
 MOST_MASKED = 0.05
+#: An automatic frame holds at least this many native pixels of the coarser side.
+FEWEST_NATIVE = 16
 #: [pixel] Stamps are never smaller than this, however few native pixels the frame holds.
 LEAST_STAMP = 32
 #: Softening of the stretch in units of the observed noise.
@@ -93,11 +95,13 @@ def match_flux(
     simulated, observed, selection = with_matched_selection(simulated, observed, job)
     lent = None
     frame = _frame(simulated, observed, job, sky=wants_donors(simulated, observed))
-    job = replace(job, recipe=recipe.replace(stamp=_stamp(simulated, observed, frame, job)))
+    native = _native_pixels(simulated, observed, frame, job)
+    job = replace(job, recipe=recipe.replace(stamp=_stamp(native, job)))
     if wants_donors(simulated, observed):
         simulated, observed, lent = chosen_donors(simulated, observed, frame, job)
     matched = _matched(simulated, observed, lent, frame, different, job)
-    return replace(matched, selection=selection)
+    blown_up = blown_up_caution(native, job.recipe.stamp)
+    return replace(matched, selection=selection, warnings=(*matched.warnings, *blown_up))
 
 
 def _measured(
@@ -160,10 +164,30 @@ def _frame(sim: Party, obs: Party, job: Job, *, sky: bool) -> CommonFrame:
     return CommonFrame(kind=job.kind, width=rounded_down(min(limits)))
 
 
-def _stamp(sim: Party, obs: Party, frame: CommonFrame, job: Job) -> int:
+def _native_pixels(sim: Party, obs: Party, frame: CommonFrame, job: Job) -> float:
+    """Return how many native pixels of the coarser side the frame holds.
+
+    Raises
+    ------
+    NotComputableError
+        If an automatic frame holds so few that nothing but the pixels would be compared.
+    """
+    held = {p: float(np.median(frame.width / job.scale(p))) for p in (sim, obs)}
+    coarse = min(held, key=lambda party: held[party])
+    if job.recipe.frame_width is None and held[coarse] < FEWEST_NATIVE:
+        tight = min((sim, obs), key=lambda party: widest_of(party, job))
+        raise NotComputableError(
+            f"frame: the widest that both sides fill is {frame.width:g} [{frame.unit}], which is "
+            f"{held[coarse]:.3g} pixels of {coarse.images.name}, needed are {FEWEST_NATIVE}; the "
+            f"fields of {tight.images.name} are too small: give larger stamps, or ask for a wider "
+            "--frame-width and lose the smallest"
+        )
+    return held[coarse]
+
+
+def _stamp(native: float, job: Job) -> int:
     """Return the side of the stamps [pixel]: finer pixels than the coarser side's show nothing."""
-    native = [float(np.median(frame.width / job.scale(party))) for party in (sim, obs)]
-    return int(min(job.recipe.stamp, max(2 * (int(min(native)) // 2), LEAST_STAMP)))
+    return int(min(job.recipe.stamp, max(2 * (int(native) // 2), LEAST_STAMP)))
 
 
 def _matched(
