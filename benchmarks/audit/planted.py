@@ -125,7 +125,8 @@ def naming_work(options):
 
 
 def alarm_work(options):
-    return [("none", 0.0, options.n, 1000 + seed) for seed in range(options.clean)]
+    seeds = range(options.first, options.first + options.clean)
+    return [("none", 0.0, options.n, 1000 + seed) for seed in seeds]
 
 
 def seen(row, by):

@@ -1,6 +1,7 @@
 """Synthetic galaxies with known PSFs: a PSF 10 % too broad, noise 2 % too loud, or neither.
 
     python benchmarks/audit/synthetic.py --out runs/synthetic --jobs 2 [--trials 40] [--n 1000]
+        [--first 200] [--universe 1]
 
 Galaxies, neighbours and stars of the toy universe are rendered once without noise, under the
 PSF and under one that is broader by `--psf`. Every trial draws two disjoint samples of `--n`
@@ -8,8 +9,9 @@ galaxies and as many pieces of empty sky, adds correlated noise (that of one sid
 `--noise`), maps both to 8-bit composites, encodes them as JPEG of quality 90 and runs the fast
 battery. The setups do not tell: `--declared alike` has both sides declare the PSF and the noise of
 the other, observed one, as a pipeline does that got its PSF wrong; `--declared none` leaves both
-out. Conditions are those of
-every image alike, unless `--seeing-scatter` and `--sky-scatter` let them vary from image to image.
+out. Conditions are those of every image alike, unless `--seeing-scatter` and `--sky-scatter` let
+them vary from image to image. `--universe` renders other galaxies: what was settled on one pool is
+to be confirmed on another.
 """
 
 import argparse
@@ -33,7 +35,7 @@ from simreal.match.bands import luminance
 from simreal.match.pixels import requantise
 
 CAMERA = Camera(pixel_scale=0.396, stamp=64)
-KEY = ("kind", "seed", "n", "size", "scatter", "declared")
+KEY = ("kind", "seed", "n", "size", "scatter", "declared", "universe")
 #: [magnitude] As good as nothing: a sight with its neighbours and stars and no galaxy.
 INVISIBLE = 60.0
 BLOCK = 100
@@ -54,7 +56,7 @@ def sights_of(given, part):
     """The conditions of every image; those of its sky are not those of its galaxy."""
     options, sights = options_of(given), []
     for i in range(given.pool):
-        rng = sight_stream(0, f"synthetic {part}", i, 0)
+        rng = sight_stream(given.universe, f"synthetic {part}", i, 0)
         sights.append(draw_sight(options, CAMERA, geometry="sky", rng=rng))
     return sights
 
@@ -62,7 +64,7 @@ def sights_of(given, part):
 def rendered(given, part, broader):
     """Flux without noise ``(n, band, y, x)``."""
     options = options_of(given)
-    galaxies = draw_population(options, name="synthetic", seed=0)
+    galaxies = draw_population(options, name="synthetic", seed=given.universe)
     images = np.empty((given.pool, len(BANDS), CAMERA.stamp, CAMERA.stamp), np.float32)
     for i, (galaxy, sight) in enumerate(zip(galaxies, sights_of(given, part), strict=True)):
         wide = dataclasses.replace(sight, seeing=sight.seeing * (1 + broader))
@@ -73,8 +75,8 @@ def rendered(given, part, broader):
 
 
 def pool_path(given, part, broader):
-    name = f"{part}-{given.pool}-{given.seeing_scatter:g}-{given.sky_scatter:g}-{broader:g}.npy"
-    return given.out / name
+    conditions = f"{given.seeing_scatter:g}-{given.sky_scatter:g}-{broader:g}"
+    return given.out / f"{part}-{given.universe}-{given.pool}-{conditions}.npy"
 
 
 def prepare_pool(given):
@@ -166,6 +168,10 @@ def trial(work):
     return audited(audit, **about(given, kind, seed))
 
 
+def seeds_of(given):
+    return range(given.first, given.first + given.trials)
+
+
 def about(given, kind, seed):
     size = {"psf": given.psf, "noise": given.noise, "none": 0.0}[kind]
     scatter = f"{given.seeing_scatter:g}, {given.sky_scatter:g}"
@@ -176,6 +182,7 @@ def about(given, kind, seed):
         "size": size,
         "scatter": scatter,
         "declared": given.declared,
+        "universe": given.universe,
     }
 
 
@@ -190,7 +197,7 @@ def table(kept, given):
         "none": "nothing",
     }
     for kind, meaning in words.items():
-        keys = [tuple(about(given, kind, seed)[k] for k in KEY) for seed in range(given.trials)]
+        keys = [tuple(about(given, kind, seed)[k] for k in KEY) for seed in seeds_of(given)]
         rows = [kept.get(*key) for key in keys if kept.has(*key)]
         caught = [row for row in rows if row["verdict"] == "confounded"]
         names = sorted({row["first"] for row in caught})
@@ -213,6 +220,8 @@ def parse():
     parser.add_argument("--docs", type=Path, help="page with the markers, such as docs/audit.md")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--trials", type=int, default=40, help="of every kind")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first trial")
+    parser.add_argument("--universe", type=int, default=0, help="seed of the galaxies rendered")
     parser.add_argument("--kinds", nargs="*", default=["psf", "noise", "none"])
     parser.add_argument("--n", type=int, default=1000, help="galaxies a side")
     parser.add_argument("--pool", type=int, default=2400, help="galaxies rendered")
@@ -232,7 +241,7 @@ def main():
     kept = Kept(given.out / "trials.jsonl", KEY)
     work = [
         (kind, seed)
-        for seed in range(given.trials)
+        for seed in seeds_of(given)
         for kind in given.kinds
         if not kept.has(*(about(given, kind, seed)[name] for name in KEY))
     ]

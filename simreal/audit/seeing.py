@@ -7,9 +7,10 @@ least (the matched filter, response over covariance). The response is that of th
 light to a PSF wider by a few per cent, with the noise left as it is, so the number is in units
 of ln PSF width.
 
-Two things tell a galaxy's own smoothness from a PSF's. How bright it is, a PSF hardly changes,
-and faint galaxies look smooth for want of light above the noise. And its middle, seen through a
-narrower window, is steep where a disc around it is not, while a PSF takes from both.
+Two things help to tell a galaxy's own smoothness from a PSF's: how bright it is, which a PSF
+hardly changes; and its middle, seen through a narrower window. A side that is brighter as a whole
+must not be taken for one that is sharper, so the weights are such that all light times a factor,
+with the noise left as it is, changes nothing.
 """
 
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ class Spectra:
     width_response, elongation_response : array (n, k)
         Change of ln power for a PSF wider by `STEP`, and of the first elongation for a PSF
         with `STEP` more ellipticity along x, as far as the power is light.
+    flux_response : array (n, k)
+        Change of ln power per change of ln flux.
     """
 
     frequency: Float64Array
@@ -74,6 +77,7 @@ class Spectra:
     elongation: Float64Array
     width_response: Float64Array
     elongation_response: Float64Array
+    flux_response: Float64Array
 
     @property
     def log_power(self) -> Float64Array:
@@ -145,6 +149,7 @@ def spectra(
         elongation=np.stack([cosine, sine], axis=1),
         width_response=(wider @ annuli) / safe,
         elongation_response=after - cosine,
+        flux_response=2.0 * (light @ annuli) / safe,
     )
 
 
@@ -234,6 +239,7 @@ def matched_filter(
     is_sim: BoolArray,
     step: float,
     n_known: int = 0,
+    nothing: Float64Array | None = None,
 ) -> Filter | None:
     """Return the filter that answers to `response` most and to the features' scatter least.
 
@@ -251,6 +257,8 @@ def matched_filter(
     n_known : int
         How many of the features, the last ones, are known of each image and respond to little
         or nothing; they explain some of the scatter of the others.
+    nothing : array (n, k), optional
+        A change of each row's features to which the filter must not answer.
 
     Returns
     -------
@@ -278,7 +286,13 @@ def matched_filter(
     ridge[len(ridge) - n_known :] = KNOWN_RIDGE
     scatter = table.T @ table / len(table) + np.diag(ridge)
     asked = response[~is_sim]
-    weights = np.linalg.solve(scatter, asked.mean(axis=0) / scale) / scale
+    weights = np.linalg.solve(scatter, asked.mean(axis=0) / scale)
+    if nothing is not None:
+        mute = nothing[~is_sim].mean(axis=0) / scale
+        against = np.linalg.solve(scatter, mute)
+        if mute @ against > 0:
+            weights = weights - against * (mute @ weights) / (mute @ against)
+    weights = weights / scale
     answer = _trimmed_mean(asked @ weights)
     if not answer > 1e-12:
         return None
@@ -293,6 +307,7 @@ def filtered(
     step: float,
     rng: np.random.Generator,
     n_known: int = 0,
+    nothing: Float64Array | None = None,
 ) -> Float64Array | None:
     """Return each row's number ``(n,)`` by a filter made without it, or None without response.
 
@@ -303,7 +318,12 @@ def filtered(
     for k in range(int(fold.max()) + 1):
         rest, held = fold != k, fold == k
         found = matched_filter(
-            features[rest], response[rest], is_sim=is_sim[rest], step=step, n_known=n_known
+            features[rest],
+            response[rest],
+            is_sim=is_sim[rest],
+            step=step,
+            n_known=n_known,
+            nothing=None if nothing is None else nothing[rest],
         )
         if found is None:
             return None
@@ -361,12 +381,15 @@ def seeing(
         for window in (hann_window(*size), middle_window(*size))
     )
     coarse = whole.frequency < LIGHT_UP_TO
+    features, response, brighter = _width_features(whole, middle, declared)
     width = filtered(
-        *_width_features(whole, middle, declared),
+        features,
+        response,
         is_sim=own,
         step=float(np.log1p(STEP)),
         rng=rng,
         n_known=2,
+        nothing=brighter,
     )
     along = [
         filtered(
@@ -388,21 +411,27 @@ def seeing(
 
 def _width_features(
     whole: Spectra, middle: Spectra, fwhm: Float64Array
-) -> tuple[Float64Array, Float64Array]:
-    """Return what tells of a PSF's width and how it responds; the last two are as good as known."""
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Return what tells of a PSF's width, its response to one, and its response to flux.
+
+    The last two columns are known of each image, or as good as known.
+    """
     coarse = whole.frequency < LIGHT_UP_TO
-    # Against the coarsest scales, so that fainter galaxies are not taken for blurred ones.
-    steep, response = (
-        [_steepness(table, whole.frequency)[:, coarse] for table in tables]
-        for tables in (
-            (whole.log_power, middle.log_power),
-            (whole.width_response, middle.width_response),
-        )
+
+    def columns(
+        of_whole: Float64Array, of_middle: Float64Array, last: Float64Array
+    ) -> Float64Array:
+        # Against the coarsest scales, so that fainter galaxies are not taken for blurred ones.
+        steep = [_steepness(one, whole.frequency)[:, coarse] for one in (of_whole, of_middle)]
+        return np.column_stack([*steep, _brightness(of_whole, whole.frequency), last])
+
+    nil = np.zeros_like(fwhm)
+    return (
+        # Where a PSF is declared to be wide, a galaxy that looks smooth is no surprise.
+        columns(whole.log_power, middle.log_power, np.log(fwhm)),
+        columns(whole.width_response, middle.width_response, nil),
+        columns(whole.flux_response, middle.flux_response, nil),
     )
-    # Where a PSF is declared to be wide, a galaxy that looks smooth is no surprise.
-    known = [_brightness(whole.log_power, whole.frequency), np.log(fwhm)]
-    answer = [_brightness(whole.width_response, whole.frequency), np.zeros_like(fwhm)]
-    return np.column_stack([*steep, *known]), np.column_stack([*response, *answer])
 
 
 def _steepness(table: Float64Array, frequency: Float64Array) -> Float64Array:

@@ -19,6 +19,14 @@ from simreal.cli._show import progress_shown
     metavar="[sim:|obs:]PROPERTY=LO:HI",
     help="Keep objects with a property or measured shape in a range; repeat for several.",
 )
+@click.option(
+    "--match-on",
+    multiple=True,
+    metavar="PROPERTY=TOLERANCE[dex|%]",
+    help="Keep objects with a counterpart on the other side, such as stellar_mass=0.2dex; repeat.",
+)
+@click.option("--match-method", help="strata (default) or nearest.")
+@click.option("--match-force", is_flag=True, help="Go on where too few counterparts are left.")
 @click.option("--frame", help="auto, angular, physical or radius.")
 @click.option("--frame-width", type=float, help="Full width of the frame, in units of the frame.")
 @click.option("--stamp", type=int, help="Side of the matched stamps [pixel]; default 64.")
@@ -28,14 +36,25 @@ from simreal.cli._show import progress_shown
     type=float,
     help="Where calibrated images without a redshift are placed; default as observed.",
 )
+@click.option(
+    "--allow", multiple=True, help="Condition allowed to differ; 'bands' pairs the nearest ones."
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Root seed; default 0.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings as run.toml.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default matched/SIM_vs_OBS.")
+@click.option(
+    "--strip", type=click.Path(path_type=Path), help="Picture (PNG) of ten stamps of either side."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print match.json and nothing else.")
 @click.option("-v", "--verbose", is_flag=True, help="Print every step with its numbers.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def command(
-    config: Path | None, out: Path | None, as_json: bool, verbose: bool, **options: Any
+    config: Path | None,
+    out: Path | None,
+    strip: Path | None,
+    as_json: bool,
+    verbose: bool,
+    **options: Any,
 ) -> int:
     """Bring a simulated and an observed collection to the same observing conditions.
 
@@ -48,7 +67,7 @@ def command(
     given = {key: value for key, value in options.items() if value not in (None, (), False)}
     settings = resolve(given, config=config)
     with progress_shown(quiet=as_json) as progress:
-        run = run_match(settings, out=out, progress=progress)
+        run = run_match(settings, out=out, strip=strip, progress=progress)
     if as_json:
         click.echo(json.dumps({**run.match, "n": dict(run.n), "folder": str(run.folder)}))
     else:
@@ -81,6 +100,8 @@ def _text(run: Any, *, verbose: bool) -> str:
         f"excluded    {len(match['excluded'])}",
         f"written     {run.folder}",
     ]
+    if run.strip is not None:
+        lines.append(f"strip       {run.strip}")
     return "\n".join(lines)
 
 

@@ -22,7 +22,7 @@ from simreal.audit.encoding_traces import (
     painted_border_share,
     tied_pixels,
 )
-from simreal.audit.seeing import hann_window, spectra
+from simreal.audit.seeing import hann_window, matched_filter, middle_window, spectra
 from simreal.audit.shapes import (
     compact_sources,
     declared_widths,
@@ -398,6 +398,42 @@ def test_response_is_that_of_a_wider_psf():
     )
 
 
+@pytest.mark.parametrize("window", [hann_window, middle_window])
+def test_response_to_flux_is_that_of_more_light(window):
+    light = luminance_of(galaxies(80, np.random.default_rng(6)).astype(np.float32))
+    noise = luminance_of(sky(80, np.random.default_rng(7), rms=0.004).astype(np.float32))
+    seen = [
+        spectra(
+            factor * light + noise, noise, fwhm=np.full(80, PSF_FWHM), window=window(SIDE, SIDE)
+        )
+        for factor in (1.0, 1.1)
+    ]
+    change = np.median(seen[1].log_power - seen[0].log_power, axis=0)
+    expected = np.log(1.1) * np.median(seen[0].flux_response, axis=0)
+    lit = seen[0].frequency < 0.1
+    # Power goes with the square of the flux where there is light, and stays where there is none.
+    assert np.allclose(change[lit], 2 * np.log(1.1), rtol=0.05)
+    assert np.allclose(change[seen[0].frequency > 0.25], 0.0, atol=0.01)
+    # Where light gives way to noise, an annulus counts as dark a little too early.
+    assert np.allclose(change, expected, atol=0.06)
+
+
+def test_a_filter_does_not_answer_to_what_it_must_not():
+    rng = np.random.default_rng(8)
+    table = rng.normal(size=(400, 3)) * [1.0, 2.0, 0.5]
+    asked, mute = np.array([0.1, 0.2, 0.1]), np.array([1.0, 0.5, 0.2])
+    about = {"is_sim": np.arange(400) < 200, "step": 0.05}
+    rows = [np.tile(one, (400, 1)) for one in (asked, mute)]
+    free = matched_filter(table, rows[0], **about)
+    held = matched_filter(table, rows[0], nothing=rows[1], **about)
+    for found in (free, held):
+        assert found.weights @ asked == pytest.approx(0.05)
+    assert held.weights @ mute == pytest.approx(0.0, abs=1e-12)
+    assert abs(free.weights @ mute) > 0.05
+    # What moves everything alike cannot be told from what is asked.
+    assert matched_filter(table, rows[0], nothing=3 * rows[0], **about) is None
+
+
 # ------------------------------------------------------------------------------- verdicts
 
 
@@ -442,6 +478,9 @@ def test_width_and_elongation_of_the_light_are_measured(clean):
     assert width[1].value - width[0].value == pytest.approx(np.log(1.1), rel=0.2)
     assert width[2].value - width[0].value == pytest.approx(np.log(1.4), rel=0.2)
     assert [one.verdict == "red" for one in width] == [False, False, True]
+    # A third less light is no other PSF. (With brightness as a plain covariate it read 1.19.)
+    fainter = reading(run(psf, toy(102, 150, peak=0.35), clean), "PSF width from the light")
+    assert abs(fainter.value - width[0].value) < np.log(1.05)
     found = run(psf, toy(102, 150, longer=1.8), clean)
     along = reading(found, "elongation of the light along x")
     # A PSF this long leaves less light at the scales where it is read: short by a fifth.

@@ -98,8 +98,12 @@ class TestMatch:
     def test_both_sides_and_what_it_took_are_written(self, simreal, folder, few_observed, tmp_path):
         out_folder = tmp_path / "matched"
         arguments = ["match", "--sim", str(folder), "--obs", str(few_observed), "--n", "8"]
-        code, out, err = simreal(*arguments, "--out", str(out_folder))
+        picture = tmp_path / "pictures" / "strip.png"
+        strip = ["--strip", str(picture)]
+        code, out, err = simreal(*arguments, *strip, "--out", str(out_folder))
         assert code == 0, err
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert f"strip       {picture}" in out
         for words in ("matched ", "frame ", "check ", "balance ", "excluded ", "written "):
             assert f"\n{words}" in f"\n{out}"
         names = {path.name for path in out_folder.iterdir()}
@@ -119,6 +123,12 @@ class TestMatch:
         assert time.perf_counter() - start < 10
         assert json.loads(again)["checks"] == match["checks"]
         assert json.loads(again)["n"] == {"sim": len(sim), "obs": len(obs)}
+
+    def test_a_strip_is_a_png(self, simreal, tmp_path):
+        arguments = ["match", "--sim", "toy-sim", "--obs", "toy-survey"]
+        code, _, err = simreal(*arguments, "--strip", str(tmp_path / "strip.jpg"))
+        assert code == 2
+        assert "allowed is the name of a .png file" in err
 
     def test_a_side_is_needed(self, simreal):
         code, out, err = simreal("match", "--sim", "toy-sim")
