@@ -25,6 +25,9 @@ _OPTIONS = {
 @click.option("--encoder", help="Encoder (see 'simreal list encoders'); default simclr.")
 @click.option("--mode", help="pooled (default), or frozen: fitted on observations not scored.")
 @click.option("--encoder-from", help="Folder 'encoder' of an earlier run with --mode frozen.")
+@click.option("--augmentation", help="Augmentation preset; default the encoder's own.")
+@click.option("--backbone", help="small-residual, small-vit, resnet18 or resnet50.")
+@click.option("--averaged", is_flag=True, help="Average vectors over turns and mirror images.")
 @click.option(
     "--check-encoder",
     "check_encoders",

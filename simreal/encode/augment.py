@@ -5,11 +5,12 @@ drawn at once and indexed by image, so neither the batch an image is in nor the 
 workers changes what happens to it.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch.nn import functional
 from simreal.core import plugins
 from simreal.core.arrays import Float32Array
 from simreal.core.errors import UsageError
+from simreal.core.images import ImageSource
 from simreal.core.seeding import stream
 
 PACKAGE, GROUP = "simreal.encode.augmentations", "simreal.augmentations"
@@ -42,6 +44,15 @@ class Operation(Protocol):
         ...
 
 
+@runtime_checkable
+class Fitted(Protocol):
+    """An operation that draws from what the images themselves are like."""
+
+    def fitted(self, source: ImageSource) -> Operation:
+        """Return a copy that has measured `source`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
     """Operations in order, for one task."""
@@ -62,6 +73,14 @@ class Preset:
             images = operation(images, uniform[:, start:stop])
             start = stop
         return images
+
+    def fitted(self, source: ImageSource) -> "Preset":
+        """Return a copy whose operations have measured `source` where they must."""
+        operations = tuple(
+            operation.fitted(source) if isinstance(operation, Fitted) else operation
+            for operation in self.operations
+        )
+        return dataclasses.replace(self, operations=operations)
 
     def describe(self) -> list[dict[str, Any]]:
         """Return every operation with its parameters, JSON-able."""
@@ -165,6 +184,32 @@ def place(images: Tensor, matrix: Tensor) -> Tensor:
 
 def _centres(size: int, device: torch.device) -> Tensor:
     return (2 * torch.arange(size, device=device) + 1) / size - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crop:
+    """A window that loses up to half a ``share`` of the side at each end, at its own scale.
+
+    What is outside the window is covered by its mirror image, so nothing is enlarged, and
+    with a share below a half what is in the middle has no ghost.
+    """
+
+    share: float
+    reason: str
+    draws: int = 4
+
+    def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
+        """Return images without their rim."""
+        for axis in (2, 3):
+            size = images.shape[axis]
+            ends = uniform[:, 2 * axis - 4 : 2 * axis - 2] * (self.share * size / 2 + 1)
+            first, lost = ends.long().clamp_max(size // 2 - 1).split_with_sizes([1, 1], dim=1)
+            length = size - first - lost
+            inside = (torch.arange(size, device=images.device) - first).remainder(2 * length)
+            rows = first + torch.minimum(inside, 2 * length - 1 - inside)
+            shape = [len(images), 1, size, 1] if axis == 2 else [len(images), 1, 1, size]
+            images = images.gather(axis, rows.view(shape).expand_as(images))
+        return images
 
 
 class Mix(Protocol):
@@ -330,12 +375,22 @@ class Noise:
     def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
         """Return noisier images."""
         amplitude, place, sign = uniform.unbind(1)
-        length = images[0].numel()
-        bank = _noise_bank(max(_BANK, 4 * length)).to(images)
-        windows = bank.unfold(0, length, _STRIDE)
-        drawn = windows[(place * len(windows)).long()].view(images.shape)
+        drawn = _noise_windows(images, place)
         amplitude = amplitude * torch.where(sign < 0.5, -self.sigma, self.sigma)
         return torch.addcmul(images, drawn, amplitude[:, None, None, None])
+
+
+def white_noise(images: Tensor, *, place: Tensor, sign: Tensor) -> Tensor:
+    """Return white noise of unit width in the shape of `images`, drawn by two uniform numbers."""
+    flipped = torch.where(sign < 0.5, -1.0, 1.0)
+    return _noise_windows(images, place) * flipped[:, None, None, None]
+
+
+def _noise_windows(images: Tensor, place: Tensor) -> Tensor:
+    length = images[0].numel()
+    bank = _noise_bank(max(_BANK, 4 * length)).to(images)
+    windows = bank.unfold(0, length, _STRIDE)
+    return windows[(place * len(windows)).long()].view(images.shape)
 
 
 #: A million numbers and a stride prime to every row length: 75,000 different noise images,

@@ -35,8 +35,13 @@ class EncoderSettings:
         Temperature of the contrastive loss.
     learning_rate, weight_decay : float
         Peak rate of the schedule and decoupled decay of AdamW.
-    augmentation : str
-        Name of the preset.
+    backbone : str or None
+        The network: ``small-residual``, ``small-vit``, ``resnet18`` or ``resnet50`` (these two
+        need torchvision); None for the encoder's own default.
+    averaged : bool
+        Whether a vector is the mean over all quarter turns and mirrors of its image.
+    augmentation : str or None
+        Name of the preset; None for the encoder's own default, mostly ``galaxy-morphology``.
     second_view : {"augmentation", "group"}
         Where the second view of a pair comes from: the same image again, or another member
         of its group. The latter only where every side has several views per object,
@@ -67,7 +72,9 @@ class EncoderSettings:
     temperature: float = 0.2
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
-    augmentation: str = "galaxy-morphology"
+    backbone: str | None = None
+    averaged: bool = False
+    augmentation: str | None = None
     second_view: SecondView = "augmentation"
     device: Device = "auto"
     threads: int | None = None

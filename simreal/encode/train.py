@@ -21,12 +21,15 @@ from simreal.core.errors import NotComputableError
 from simreal.core.images import ImageSource
 from simreal.core.seeding import integer_seed, stream
 from simreal.encode.augment import Preset, draw_views, load_preset
-from simreal.encode.backbones import SmallResidual
+from simreal.encode.backbones import Backbone, new_network
 from simreal.encode.checkpoints import Checkpoints
 from simreal.encode.encoder import Progress, group_weights
 from simreal.encode.settings import EncoderSettings
 
 OBJECTIVES, OBJECTIVE_GROUP = "simreal.encode.objectives", "simreal.objectives"
+
+#: Backbone and augmentation where none is asked for.
+DEFAULT, PRESET = "small-residual", "galaxy-morphology"
 
 #: Share of the steps in which the learning rate rises, linearly.
 WARM_UP = 0.1
@@ -36,7 +39,7 @@ WARM_UP = 0.1
 class Trained:
     """A trained network on the CPU, in evaluation mode, and the loss of every epoch."""
 
-    network: SmallResidual
+    network: Backbone
     loss: tuple[float, ...]
 
 
@@ -50,7 +53,7 @@ def train(
     recipe: dict[str, Any],
     progress: Progress | None = None,
 ) -> Trained:
-    """Train the small residual network on `source` under `objective`.
+    """Train a backbone on `source` under `objective`.
 
     Parameters
     ----------
@@ -70,7 +73,7 @@ def train(
     NotComputableError
         If a pixel or the loss is not finite.
     """
-    preset = load_preset(settings.augmentation)
+    preset = load_preset(settings.augmentation or PRESET).fitted(source)
     epochs, members = settings.epochs_for(int(groups.max()) + 1), members_of(groups)
     n_batches = max(1, round(len(members) / settings.batch))
     with runtime(settings) as device:
@@ -102,7 +105,7 @@ def train(
 class Model(nn.Module):
     """What is trained: the network that stays and the objective that goes."""
 
-    def __init__(self, network: SmallResidual, objective: nn.Module) -> None:
+    def __init__(self, network: Backbone, objective: nn.Module) -> None:
         super().__init__()
         self.network = network
         self.objective = objective
@@ -144,11 +147,15 @@ def build(
 ) -> Model:
     """Return an untrained model; the caller's random state is left alone."""
     mean, scale = pooled_constants(source, group_weights(groups))
-    plugin = plugins.load(OBJECTIVES, OBJECTIVE_GROUP, objective)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer_seed(seed, "encode", "initial weights"))
-        network = SmallResidual(mean, scale, *([settings.dimension] if settings.dimension else []))
-        return Model(network, plugin.Objective(network.width, settings=settings))
+        network = new_network(settings.backbone or DEFAULT, mean, scale, settings.dimension)
+        return Model(network, objective_class(objective)(network, settings=settings))
+
+
+def objective_class(name: str) -> Any:
+    """Return the class of the objective `name`: a module with a ``name`` and one method."""
+    return plugins.load(OBJECTIVES, OBJECTIVE_GROUP, name).Objective
 
 
 def make_optimiser(model: nn.Module, settings: EncoderSettings) -> torch.optim.AdamW:

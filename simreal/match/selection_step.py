@@ -1,10 +1,12 @@
 """The step of a match in which both sides are brought to the same selection."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from simreal.core.arrays import Float64Array
 from simreal.core.errors import UsageError, did_you_mean
-from simreal.core.images import Step
+from simreal.core.images import Step, property_values
 from simreal.match.job import Job
 from simreal.match.matched_selection import (
     Criterion,
@@ -17,6 +19,8 @@ from simreal.match.sides import Party
 
 #: Observed counterparts of each simulated object: half of them can then be the floor.
 OBSERVED_PER_SIMULATED = 2
+#: Measured lengths [native pixel], which are taken in arcsec where the scale is known.
+_LENGTHS = ("radius", "psf_fwhm")
 
 
 def with_matched_selection(
@@ -42,9 +46,13 @@ def with_matched_selection(
                 f"--match-on {each}: {sim.images.name} and {obs.images.name} do not both have it: "
                 f"{did_you_mean(each.property, shared)}"
             )
+    # Only what is matched on must agree in unit; the rest is shown where it does.
+    units = _units(sim, shared)
+    asked = {each.property for each in criteria}
+    shown = [name for name in shared if name in asked or _units(obs, [name])[name] == units[name]]
     found = select(
-        _values(sim, shared),
-        _values(obs, shared),
+        _values(sim, shown, units),
+        _values(obs, shown, units),
         (sim.images.groups, obs.images.groups),
         settings=SelectionSettings(
             method=recipe.match_method,
@@ -59,13 +67,73 @@ def with_matched_selection(
 
 def _shared_names(sim: Party, obs: Party) -> list[str]:
     """Return what both sides have a number of: properties of the tables, and measured shapes."""
-    ours, theirs = (set(numeric_names(party.images)) | set(MEASURED) for party in (sim, obs))
+    ours, theirs = (set(_table_names(party)) | set(_measured_names(party)) for party in (sim, obs))
     return sorted(ours & theirs)
 
 
-def _values(party: Party, names: list[str]) -> dict[str, Float64Array]:
-    found = {name: column(party, name) for name in names}
-    return {name: values for name, values in found.items() if values is not None}
+def _table_names(party: Party) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name in numeric_names(party.images)
+        if property_values(party.images.properties, name) is not None
+    )
+
+
+def _measured_names(party: Party) -> tuple[str, ...]:
+    """Return the shapes that mean the same on both sides.
+
+    What is measured on calibrated images in units of their own noise does not.
+    """
+    if party.images.setup.track != "flux":
+        return tuple(MEASURED)
+    return ("axis_ratio", "concentration", "neighbours", *_LENGTHS)
+
+
+def _values(party: Party, names: list[str], units: Mapping[str, str]) -> dict[str, Float64Array]:
+    out = {}
+    for name in names:
+        found = property_values(party.images.properties, name)
+        if found is not None:
+            out[name] = _in_unit(found[0], found[2], units[name], f"{party.images.name}: {name}")
+            continue
+        values = column(party, name)
+        if values is not None:
+            out[name] = values * _arcsec(party) if name in _LENGTHS else values
+    return out
+
+
+def _arcsec(party: Party) -> Float64Array | float:
+    """Return the pixel scale [arcsec] of calibrated images, 1 where pixels are all there is."""
+    setup = party.images.setup
+    if setup.track != "flux" or setup.pixel_scale is None:
+        return 1.0
+    return np.asarray(setup.pixel_scale, dtype=np.float64)
+
+
+def _units(party: Party, names: list[str]) -> dict[str, str]:
+    found = {name: property_values(party.images.properties, name) for name in names}
+    return {name: "" if each is None else each[2] for name, each in found.items()}
+
+
+def _in_unit(values: Float64Array, unit: str, wanted: str, what: str) -> Float64Array:
+    """Return values in the other side's unit.
+
+    Raises
+    ------
+    UsageError
+        If the units do not convert.
+    """
+    if unit == wanted:
+        return values
+    from astropy import units
+
+    try:
+        return np.asarray(units.Unit(unit).to(units.Unit(wanted), values), dtype=np.float64)
+    except (units.UnitConversionError, ValueError):
+        raise UsageError(
+            f"--match-on: {what} is in {unit or 'no unit'}, the other side in "
+            f"{wanted or 'no unit'}; state one unit in both cards"
+        ) from None
 
 
 def _kept(party: Party, found: MatchedSelection, side: str) -> Party:

@@ -135,7 +135,13 @@ def make_plan(settings: RunSettings) -> Plan:
         match_method=settings.match_method,
         match_force=settings.match_force,
     )
-    encoder = EncoderSettings(threads=settings.threads or usable_cores(), device=settings.device)
+    encoder = EncoderSettings(
+        threads=settings.threads or usable_cores(),
+        device=settings.device,
+        augmentation=settings.augmentation,
+        backbone=settings.backbone,
+        averaged=settings.averaged,
+    )
     if settings.image_passes is not None:
         encoder = replace(encoder, image_passes=settings.image_passes)
     inference = InferenceSettings(

@@ -35,6 +35,9 @@ class RunSettings(BaseModel):
     encoder: str = "simclr"
     mode: Literal["pooled", "frozen"] = "pooled"
     encoder_from: str | None = None
+    augmentation: str | None = None
+    backbone: str | None = None
+    averaged: bool = False
     check_encoders: tuple[str, ...] = ("morphology", "random_convolution")
     encoder_seeds: Annotated[int, Field(ge=1, le=50)] = 1
     metrics: tuple[str, ...] = ("mmd", "occupancy", "sliced_wasserstein")

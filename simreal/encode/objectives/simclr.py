@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from simreal.encode.backbones import Backbone
 from simreal.encode.settings import EncoderSettings
 
 #: Length of the projected vectors the loss acts on.
@@ -47,13 +48,13 @@ class Objective(nn.Module):
 
     name = "nt-xent"
 
-    def __init__(self, width: int, *, settings: EncoderSettings) -> None:
+    def __init__(self, network: Backbone, *, settings: EncoderSettings) -> None:
         super().__init__()
         self.temperature = settings.temperature
         self.projector = nn.Sequential(
-            nn.Linear(width, width),
+            nn.Linear(network.width, network.width),
             nn.ReLU(inplace=True),
-            nn.Linear(width, PROJECTION, bias=False),
+            nn.Linear(network.width, PROJECTION, bias=False),
         )
 
     def forward(self, network: nn.Module, views: Tensor) -> Tensor:

@@ -6,12 +6,12 @@ from simreal.core.arrays import Float64Array, IntArray
 from simreal.core.errors import NotComputableError
 from simreal.match.flux.donors import Lent
 from simreal.match.flux.optics import (
-    ROOM,
     SHARPENING,
     Blur,
     blur,
     blur_like,
     common_widths,
+    least_width,
     width_on_frame,
 )
 from simreal.match.job import Job
@@ -32,8 +32,7 @@ def common_psf(
     bare = _has_no_psf(sim)
     if lent is not None or (bare and obs.images.setup.psf is not None):
         return _lent_psf(sim, obs, lent, job)
-    stamps = any(party.images.setup.psf is not None for party in (sim, obs))
-    goals = common_widths(*own, job.rng("psf"), room=ROOM if stamps else 1.0)
+    goals = common_widths(least_width(sim.images), least_width(obs.images), job.rng("psf"))
     return (blur(sim.images, goals[0]), blur(obs.images, goals[1])), sim, obs, lent
 
 

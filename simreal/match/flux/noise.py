@@ -37,6 +37,11 @@ KNOWN_RMS = 0.015
 #: below this share of the largest is not looked at.
 ONE_SHAPE, FAINT = 0.06, 0.02
 CHUNK = 64
+#: [pixel] Blocks whose means show wings, how many it takes, and how far above the usual scatter
+#: an image's noise is not measured.
+BLOCK, FEWEST_BLOCKS, WINGS = 8, 6, 1.5
+#: Images among which the usual scatter is known.
+FEWEST_TO_JUDGE = 10
 #: [pixel] Outskirts reach this much farther than what `blank_regions` leaves out; the sky is
 #: measured beyond them where this many pixels are left.
 OUTSKIRTS, ENOUGH = 12, 1000
@@ -230,7 +235,41 @@ def _native_spectrum(images: ImageSet) -> NoiseSpectrum:
     rows = np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
     block = images.images.read(rows)
     mask = None if images.mask is None else images.mask[rows]
-    return measured(block, _empty(block, mask), side=_side(min(height, width)))
+    free = _empty(block, mask)
+    quiet = _without_wings(block, free)
+    return measured(block[quiet], free[quiet], side=_side(min(height, width)))
+
+
+def _without_wings(images: Float32Array, free: BoolArray) -> BoolArray:
+    """Return which images' blank sky is as flat at large scales as that of most ``(n,)``.
+
+    Wings of a bright galaxy that nothing detects add power at scales where noise has little.
+    """
+    if len(images) < FEWEST_TO_JUDGE:
+        return np.ones(len(images), np.bool_)
+    scatter = np.stack([_large_scatter(*each) for each in zip(images, free, strict=True)])
+    known = np.isfinite(scatter)
+    middle = np.nanmedian(np.where(known, scatter, np.nan), axis=0)
+    quiet = np.asarray((~known | (scatter <= WINGS * middle)).all(axis=1))
+    return np.asarray(quiet if quiet.sum() >= len(quiet) // 2 else np.ones_like(quiet))
+
+
+def _large_scatter(image: Float32Array, free: BoolArray) -> Float64Array:
+    """Return the scatter of block means over that of pixels, band by band; NaN where unknown."""
+    height, width = (side // BLOCK for side in image.shape[-2:])
+    cut = (slice(None), slice(height * BLOCK), slice(width * BLOCK))
+    shape = (len(image), height, BLOCK, width, BLOCK)
+    blank = free[cut].reshape(shape)
+    count = blank.sum(axis=(2, 4))
+    total = np.where(blank, image[cut].reshape(shape), 0).sum(axis=(2, 4), dtype=np.float64)
+    out = np.full(len(image), np.nan)
+    for band in range(len(image)):
+        full = count[band] >= BLOCK**2 // 2
+        pixels = image[band][free[band]]
+        if full.sum() >= FEWEST_BLOCKS and len(pixels) > 1 and pixels.std() > 0:
+            means = total[band][full] / count[band][full]
+            out[band] = means.std() / pixels.std()
+    return out
 
 
 def no_noise(n: int, bands: int) -> SkyNoise:

@@ -9,6 +9,7 @@ from simreal.core.arrays import BoolArray, Float64Array, IntArray
 from simreal.core.errors import UsageError
 from simreal.core.images import ImageSet
 from simreal.match.psf_kernels import (
+    PASSED,
     MatchedKernels,
     fwhm_of,
     matching_kernels,
@@ -19,9 +20,11 @@ from simreal.match.psf_kernels import (
 
 #: A PSF this much wider than its target's is within the error of either.
 SHARPENING = 1.02
-#: A target made for measured PSF stamps is this much wider: stamps are not Moffats, and a
-#: kernel must not have to sharpen their wings.
-ROOM = 1.1
+#: The round PSF that a measured one is brought to is at least this much wider, and never passes a
+#: frequency more than this much better: stamps are not Moffats, and no kernel may sharpen them.
+ROOM, BETTER = 1.05, 1.1
+#: Measured PSFs are given up to this much room, found in so many steps.
+MOST_ROOM, ROOM_STEPS = 4.0, 8
 #: FWHM of a Gaussian with the variance of a square pixel, in pixels.
 PIXEL_FWHM = float(np.sqrt(8 * np.log(2) / 12))
 #: Kernels are judged on about this many objects.
@@ -106,8 +109,50 @@ def width_on_frame(images: ImageSet) -> Float64Array:
     return np.hypot(own_width(images), pixel_width(images))
 
 
+def least_width(images: ImageSet) -> Float64Array:
+    """Return the FWHM [arcsec] of the narrowest round PSF each image can show ``(n, band)``.
+
+    As `width_on_frame`. Its own, where only the width is known; where the PSF is, a round one has
+    to be wider by as much as the PSF is elongated and as its wings are heavier, or it would
+    sharpen somewhere.
+    """
+    psf = images.setup.psf
+    if psf is None:
+        return width_on_frame(images)
+    stamps = psf if psf.ndim == 4 else psf[None]
+    flat = stamps.reshape(-1, *stamps.shape[-2:])
+    kinds, which = np.unique(flat.reshape(len(flat), -1), axis=0, return_inverse=True)
+    room = least_room(kinds.reshape(-1, *flat.shape[1:]))[which].reshape(stamps.shape[:2])
+    return np.hypot(own_width(images) * room, pixel_width(images))
+
+
+def least_room(psf: Float64Array) -> Float64Array:
+    """Return by which factor a Moffat must be wider than each PSF to be sharper nowhere ``(m,)``.
+
+    Examples
+    --------
+    >>> round_one = profile_from_fwhm([4.0], 41)
+    >>> least_room(round_one).round(2).tolist()
+    [1.05]
+    >>> heavy = 0.5 * round_one + 0.5 * profile_from_fwhm([12.0], 41)
+    >>> bool(least_room(heavy)[0] > 1.3)
+    True
+    """
+    side, width = psf.shape[-1], fwhm_of(psf)
+    own = np.abs(np.fft.rfft2(psf))
+    low, high = np.full(len(psf), ROOM), np.full(len(psf), MOST_ROOM)
+    for step in range(ROOM_STEPS + 1):
+        tried = low if step == 0 else np.sqrt(low * high)
+        goal = np.abs(np.fft.rfft2(profile_from_fwhm(tried * width, side)))
+        passed = goal >= PASSED * goal[:, :1, :1]
+        gain = np.where(passed, goal / np.maximum(own, 1e-12), 0.0).max(axis=(1, 2))
+        high = np.where(gain <= BETTER, tried, high)
+        low = np.where(gain <= BETTER, low, tried)
+    return high
+
+
 def common_widths(
-    sim: Float64Array, obs: Float64Array, rng: np.random.Generator, *, room: float = 1.0
+    sim: Float64Array, obs: Float64Array, rng: np.random.Generator
 ) -> tuple[Float64Array, Float64Array]:
     """Return the FWHM that every image of either side is brought to.
 
@@ -118,11 +163,9 @@ def common_widths(
     Parameters
     ----------
     sim, obs : array (n, band)
-        [arcsec]
+        [arcsec] The narrowest that every image can show.
     rng : numpy.random.Generator
         Breaks ties.
-    room : float
-        By which factor the common PSFs are wider than that.
 
     Examples
     --------
@@ -133,7 +176,7 @@ def common_widths(
     """
     out = []
     for own, other in ((sim, obs), (obs, sim)):
-        out.append(room * np.maximum(own, at_rank(other, ranks(own, rng))))
+        out.append(np.maximum(own, at_rank(other, ranks(own, rng))))
     return out[0], out[1]
 
 

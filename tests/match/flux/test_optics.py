@@ -138,8 +138,13 @@ class TestCommonPsf:
         sim, obs = bare("sim", 3, psf=psf), bare("obs", 4, psf=psf)
         blurs, *_ = common_psf(party("sim", sim), party("obs", obs), None, job())
         for own, images in zip(blurs, (sim, obs), strict=True):
-            np.testing.assert_allclose(own.target, 1.1 * width_on_frame(images), rtol=1e-6)
+            # Room enough for a kernel that sharpens nothing, and no more than a tenth.
+            room = own.target / width_on_frame(images)
+            assert (room > 1.02).all()
+            assert (room < 1.12).all()
             assert own.make is not None
+            assert own.worst["amplification"] < 1.15
+        np.testing.assert_allclose(blurs[0].target, blurs[1].target[:3])
 
     def test_bare_images_get_the_very_psf_of_their_lender(self):
         # On pixels of the same size, elongated: no round model would do.
