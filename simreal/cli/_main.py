@@ -15,6 +15,7 @@ _COMMANDS = {
     "compare": ("simreal.cli.compare", "Compare a simulated with an observed collection."),
     "audit": ("simreal.cli.audit", "Ask whether a distance measures galaxies, or veto it."),
     "calibrate": ("simreal.cli.calibrate", "Check the statistics: level, power, coverage, ladder."),
+    "probe": ("simreal.cli.probe", "Ask what an embedding holds: labels, neighbours, clusters."),
     "ingest": ("simreal.cli.ingest", "Read a collection and say what came of it."),
     "match": ("simreal.cli.match", "Bring two collections to the same footing."),
     "check": ("simreal.cli.check", "Say whether your card and files, or a plug-in, are in order."),
