@@ -309,10 +309,12 @@ def check_total(
 
 def _needed(unit: PixelUnit, name: str, value: npt.ArrayLike | None) -> npt.NDArray[np.float64]:
     if value is None:
+        # The angle of pixels in kpc hangs on how far away they are seen.
+        other = ", or for pixels in kpc calibration.distance or redshift," * (name == "pixel_scale")
         raise BadFileError(
             "E_UNIT",
             f"got pixels in {unit.name} without a {name.replace('_', ' ')}, allowed is one; set "
-            f"calibration.{name} in the card",
+            f"calibration.{name}{other} in the card",
         )
     return np.asarray(value, dtype=np.float64)
 
