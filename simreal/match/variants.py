@@ -40,12 +40,12 @@ def shape(images: ImageSet) -> ImageSet:
         flux = flux_of(block, softening) / softening.astype(np.float32)[:, None, None]
         planes.append(per_image(flux.mean(axis=1, keepdims=True)))
     setup = images.setup
+    widths = setup.psf_fwhm
     changes = {
-        name: None if value is None else value.mean(axis=-1, keepdims=True)
-        for name, value in (("noise", setup.noise), ("psf_fwhm", setup.psf_fwhm))
+        "psf_fwhm": None if widths is None else widths.mean(axis=-1, keepdims=True),
+        # The noise of a plane that is divided by its own light is no condition of the survey.
+        "noise": None,
     }
-    # The noise of a plane that is divided by its own light is no condition of the survey.
-    changes["noise"] = None
     mask = None if images.mask is None else images.mask.any(axis=1, keepdims=True)
     flat = setup.replace(bands=("shape",), display="asinh per image", **changes)
     return images.replace(images=np.concatenate(planes), mask=mask, setup=flat).with_step(
