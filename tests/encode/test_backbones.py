@@ -81,7 +81,13 @@ def test_it_trains_is_stored_and_known_by_its_recipe(name, tmp_path):
     save_encoder(encoder, tmp_path)
     again = load_encoder(tmp_path)
     source = ArraySource(pixels())
-    np.testing.assert_array_equal(again.encode(source), encoder.encode(source))
+    for key, array in encoder.weights.items():
+        np.testing.assert_array_equal(again.weights[key], array)
+    # Equal weights; two passes through them agree to single precision, not to the bit, on
+    # processors whose kernels add in an order that depends on where a tensor lies in memory.
+    np.testing.assert_allclose(
+        again.encode(source), encoder.encode(source), rtol=1e-4, atol=3e-5
+    )
     assert encoder.dimension == BACKBONES[name]
     assert encoder.card["recipe"]["network"] == describe(name)
     assert encoder.card["recipe"].get("backbone", "small-residual") == name
