@@ -18,9 +18,10 @@ from simreal.report.canvas import (
     QUIET,
     SIM,
     WIDTH,
+    Drawing,
     canvas,
+    drawing_of,
     one_line,
-    png_of,
     shortened,
     two_lines,
 )
@@ -60,7 +61,7 @@ class _Line:
     heading: bool = False
 
 
-def overview_figure(checks: Sequence[CheckView]) -> bytes | None:
+def overview_figure(checks: Sequence[CheckView]) -> Drawing | None:
     """Return a PNG of all vetoing readings in units of their limits, grouped by check.
 
     None where no check has one.
@@ -79,7 +80,7 @@ def overview_figure(checks: Sequence[CheckView]) -> bytes | None:
             _overview_line(axes, float(place), line, reach=reach)
         _overview_axes(axes, lines, reach=reach)
         _verdict_legend(figure)
-        return png_of(figure)
+        return drawing_of(figure)
 
 
 def _lines_of(check: CheckView) -> list[_Line]:
@@ -207,8 +208,8 @@ def _verdict_legend(figure: "Figure") -> None:
 # -- controls ------------------------------------------------------------------------------
 
 
-def controls_figure(grids: Sequence[ControlGrid]) -> bytes | None:
-    """Return a PNG with every control beside the simulation: one panel for each metric.
+def controls_figure(grids: Sequence[ControlGrid]) -> Drawing | None:
+    """Draw every control beside the simulation: one panel for each metric.
 
     The leading variant has filled marks. Grey is up to the floor's upper edge; lines stand at
     what the positive control and the simulation read in the leading variant. None where there
@@ -232,7 +233,7 @@ def controls_figure(grids: Sequence[ControlGrid]) -> bytes | None:
             first.set_yticks(range(len(rows)), [_control_label(row) for row in rows], fontsize=8)
             first.set_ylim(len(rows) - 0.4, -0.6)
         _control_legend(figure, grids)
-        return png_of(figure)
+        return drawing_of(figure)
 
 
 def _control_rows(grids: Sequence[ControlGrid]) -> list[ControlView]:

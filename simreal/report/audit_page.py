@@ -9,7 +9,7 @@ from simreal.core.errors import UsageError
 from simreal.report.audit_figures import controls_figure, overview_figure
 from simreal.report.audit_pictures import picture_figure, picture_words
 from simreal.report.audit_view import CheckView, ControlGrid, check_views, control_grids
-from simreal.report.pictures import Plot, plotted
+from simreal.report.pictures import Picture, Plot, plotted
 from simreal.report.tables import to_plain
 
 _NAME = 40
@@ -27,7 +27,7 @@ class AuditPlots:
     faults : mapping of str to tuple of str
         Pictures that could not be drawn, and why, by the check's name: a fault in a picture
         costs the picture, never the report.
-    files : mapping of str to bytes
+    files : mapping of str to Picture
         All of them by file name, without its ending.
     """
 
@@ -35,7 +35,7 @@ class AuditPlots:
     controls: Plot | None = None
     checks: Mapping[str, tuple[Plot, ...]] = field(default_factory=dict)
     faults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, Picture] = field(default_factory=dict)
 
 
 def audit_plots(
@@ -45,7 +45,7 @@ def audit_plots(
     views, grids = check_views(results["audit"]), control_grids(results)
     overview, controls = _overview(views), _controls(grids)
     files = {
-        f"audit_{name}": plot.picture.png
+        f"audit_{name}": plot.picture
         for name, plot in (("overview", overview), ("controls", controls))
         if plot is not None
     }
@@ -56,7 +56,7 @@ def audit_plots(
         drawn, failed = _drawn(view, pictures.get(name) or {})
         plots[name], faults[name] = tuple(drawn.values()), failed
         for picture, plot in drawn.items():
-            files[_file_name(name, picture, taken=files)] = plot.picture.png
+            files[_file_name(name, picture, taken=files)] = plot.picture
     return AuditPlots(
         overview=overview, controls=controls, checks=plots, faults=faults, files=files
     )
@@ -67,20 +67,20 @@ def _drawn(view: CheckView, pictures: Mapping[str, Any]) -> tuple[dict[str, Plot
     for name, data in pictures.items():
         try:
             plain = to_plain(data)
-            png = picture_figure(plain)
+            drawing = picture_figure(plain)
         except UsageError as error:
             faults.append(f"{name}: {error}")
             continue
         said = f"{view.row['title']}, {name.replace('_', ' ')}. {picture_words(plain)}"
         plots[str(name)] = Plot(
-            picture=plotted(png, said),
+            picture=plotted(drawing, said),
             caption=str(plain.get("caption") or ""),
             pixels=plain["kind"] == "images",
         )
     return plots, tuple(faults)
 
 
-def _file_name(check: str, picture: str, *, taken: Mapping[str, bytes]) -> str:
+def _file_name(check: str, picture: str, *, taken: Mapping[str, Any]) -> str:
     """Return a file name that no name can lead out of its folder, and no two share.
 
     Examples
@@ -100,12 +100,12 @@ def _file_name(check: str, picture: str, *, taken: Mapping[str, bytes]) -> str:
 
 
 def _overview(views: Sequence[CheckView]) -> Plot | None:
-    png = overview_figure(views)
-    if png is None:
+    drawing = overview_figure(views)
+    if drawing is None:
         return None
     told = "; ".join(f"{view.name}: {view.standing}" for view in views)
     return Plot(
-        picture=plotted(png, f"Every vetoing reading in units of its limit. {told}"),
+        picture=plotted(drawing, f"Every vetoing reading in units of its limit. {told}"),
         caption="Every reading that can veto, with its 95 % interval, in units of its own limit: "
         "0 is equality, the dashed lines at ±1 are the limits. A reading is clean if its whole "
         "interval lies between them and red if it lies wholly outside; the number at the right "
@@ -115,12 +115,12 @@ def _overview(views: Sequence[CheckView]) -> Plot | None:
 
 
 def _controls(grids: Sequence[ControlGrid]) -> Plot | None:
-    png = controls_figure(grids)
-    if png is None:
+    drawing = controls_figure(grids)
+    if drawing is None:
         return None
     told = "; ".join(dict.fromkeys(row.title for grid in grids for row in grid.rows))
     return Plot(
-        picture=plotted(png, f"Distance of every control in every metric: {told}"),
+        picture=plotted(drawing, f"Distance of every control in every metric: {told}"),
         caption="The distance of the simulation (S) beside that of every control, one panel for "
         "each metric on its own scale, linear up to the floor and logarithmic beyond where the "
         "values lie far apart. “> P” must exceed the positive control (dashed line), “> S” the "

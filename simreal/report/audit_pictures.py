@@ -23,10 +23,11 @@ from simreal.report.canvas import (
     OBS,
     QUIET,
     SIM,
+    Drawing,
     canvas,
     draw_interval,
+    drawing_of,
     one_line,
-    png_of,
     shortened,
     two_lines,
 )
@@ -56,7 +57,7 @@ _SHOWN = (0.5, 99.5)
 _FEW_VALUES = 12
 
 
-def picture_figure(picture: Any) -> bytes:
+def picture_figure(picture: Any) -> Drawing:
     """Return a PNG of the picture of a check.
 
     Parameters
@@ -134,7 +135,7 @@ def _limits(picture: Mapping[str, Any]) -> list[float]:
 # -- curves --------------------------------------------------------------------------------
 
 
-def _curves(picture: Mapping[str, Any]) -> bytes:
+def _curves(picture: Mapping[str, Any]) -> Drawing:
     x = _numbers(picture["x"])
     series = {name: _numbers(y) for name, y in picture["series"].items()}
     short = [name for name, y in series.items() if len(y) != len(x)]
@@ -154,7 +155,7 @@ def _curves(picture: Mapping[str, Any]) -> bytes:
         _lines(main, x, series, log=bool(picture.get("log")))
         main.set_ylabel(two_lines(picture.get("y_label", ""), 24))
         _legend_above(figure, main)
-        return png_of(figure)
+        return drawing_of(figure)
 
 
 def _lines(axes: "Axes", x: Float64Array, series: Mapping[str, Float64Array], *, log: bool) -> None:
@@ -224,7 +225,7 @@ def _grid(axes: "Axes", *, axis: Any = "both") -> None:
 # -- histograms ----------------------------------------------------------------------------
 
 
-def _histograms(picture: Mapping[str, Any]) -> bytes:
+def _histograms(picture: Mapping[str, Any]) -> Drawing:
     values = {name: _numbers(v) for name, v in picture["values"].items()}
     values = {name: v[np.isfinite(v)] for name, v in values.items()}
     pooled = np.concatenate([np.empty(0), *values.values()])
@@ -250,7 +251,7 @@ def _histograms(picture: Mapping[str, Any]) -> bytes:
         axes.set_ylim(bottom=0)
         _legend_above(figure, axes)
         _grid(axes)
-        return png_of(figure)
+        return drawing_of(figure)
 
 
 def _edges(pooled: Float64Array, n: int) -> Float64Array:
@@ -272,7 +273,7 @@ def _edges(pooled: Float64Array, n: int) -> Float64Array:
 # -- tiles of pixels -----------------------------------------------------------------------
 
 
-def _images(picture: Mapping[str, Any]) -> bytes:
+def _images(picture: Mapping[str, Any]) -> Drawing:
     from matplotlib.cm import ScalarMappable
     from matplotlib.patches import Rectangle
 
@@ -313,7 +314,7 @@ def _images(picture: Mapping[str, Any]) -> bytes:
             shrink=0.7,
         )  # fmt: skip
         bar.ax.tick_params(labelsize=8)
-        return png_of(figure)
+        return drawing_of(figure)
 
 
 def _across(n: int) -> int:
@@ -357,7 +358,7 @@ def _colour_scale(arrays: Sequence[Float64Array], *, diverging: bool) -> tuple["
 # -- bars ----------------------------------------------------------------------------------
 
 
-def _bars(picture: Mapping[str, Any]) -> bytes:
+def _bars(picture: Mapping[str, Any]) -> Drawing:
     rows = list(picture["rows"])
     shown = rows[:_MOST_BARS]
     values = _numbers([row["value"] for row in shown])
@@ -393,7 +394,7 @@ def _bars(picture: Mapping[str, Any]) -> bytes:
         # Centred on the figure: beside long names of rows the panel is narrow.
         figure.supxlabel(f"{two_lines(picture.get('x_label', ''), _X_LABEL)}{more}", fontsize=9.5)
         _grid(axes, axis="x")
-        return png_of(figure)
+        return drawing_of(figure)
 
 
 def _baseline(rows: Sequence[Mapping[str, Any]], limit: Any) -> float | None:
@@ -410,7 +411,7 @@ def _baseline(rows: Sequence[Mapping[str, Any]], limit: Any) -> float | None:
     return 0.0 if nearest < 0.5 * (high - low) else None
 
 
-_KINDS: Mapping[str, Callable[[Mapping[str, Any]], bytes]] = {
+_KINDS: Mapping[str, Callable[[Mapping[str, Any]], Drawing]] = {
     "curves": _curves,
     "histograms": _histograms,
     "images": _images,

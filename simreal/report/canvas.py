@@ -42,6 +42,7 @@ def canvas(height: float, *, width: float = WIDTH) -> "Iterator[Figure]":
         "axes.spines.top": False, "axes.spines.right": False, "xtick.color": INK,
         "ytick.color": INK, "figure.facecolor": GROUND, "legend.frameon": False,
         "legend.fontsize": 8.5, "savefig.facecolor": GROUND, "path.simplify": True,
+        "pdf.fonttype": 3,
     }  # fmt: skip
     with mpl.rc_context(style), warnings.catch_warnings():
         # A name in a script the font lacks is drawn as boxes; the page beside it has the name.
@@ -51,11 +52,26 @@ def canvas(height: float, *, width: float = WIDTH) -> "Iterator[Figure]":
         yield figure
 
 
-def png_of(figure: "Figure") -> bytes:
-    """Return a figure as PNG without a date or the name of a program in it."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+class Drawing(bytes):
+    """A figure as PNG that carries the same figure as PDF, for a paper."""
+
+    pdf: bytes
+
+    def __new__(cls, png: bytes, pdf: bytes) -> "Drawing":
+        """Join both renderings of one figure."""
+        drawing = super().__new__(cls, png)
+        drawing.pdf = pdf
+        return drawing
+
+
+def drawing_of(figure: "Figure") -> Drawing:
+    """Return a figure as PNG and PDF, without a date or the name of a program in either."""
+    png, pdf = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", metadata={"Software": None})
+    figure.set_layout_engine("none")  # everything has its place by now
+    nothing = {"Creator": None, "Producer": None, "CreationDate": None}
+    figure.savefig(pdf, format="pdf", metadata=nothing)
+    return Drawing(png.getvalue(), pdf.getvalue())
 
 
 def one_line(text: object, most: int) -> str:

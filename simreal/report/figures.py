@@ -17,11 +17,12 @@ from simreal.report.canvas import (
     OBS,
     QUIET,
     SIM,
+    Drawing,
     canvas,
     draw_interval,
     draw_mark,
+    drawing_of,
     one_line,
-    png_of,
 )
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class MapPoints:
     region_names: Mapping[int, str]
 
 
-def comparison_figure(rows: Sequence[Mapping[str, Any]], *, obs_name: str) -> bytes:
-    """Return a PNG with each metric's value and interval against its floor.
+def comparison_figure(rows: Sequence[Mapping[str, Any]], *, obs_name: str) -> Drawing:
+    """Draw each metric's value and interval against its floor.
 
     One panel per metric, because metrics share no scale; inside it one line per variant.
     The band is what disjoint parts of the observed set give at the same n.
@@ -71,11 +72,11 @@ def comparison_figure(rows: Sequence[Mapping[str, Any]], *, obs_name: str) -> by
             own = [row for row in rows if str(row["metric"]) == metric]
             _comparison_panel(panel, own, variants=variants)
         _comparison_legend(figure, obs_name=obs_name)
-        return png_of(figure)
+        return drawing_of(figure)
 
 
-def map_figure(points: MapPoints) -> bytes:
-    """Return a PNG with the map of both sides and the distribution along each axis.
+def map_figure(points: MapPoints) -> Drawing:
+    """Draw the map of both sides and the distribution along each axis.
 
     The frame holds all but the outermost half per cent of the points on each side of each
     axis; how many lie outside is printed in it.
@@ -100,7 +101,7 @@ def map_figure(points: MapPoints) -> bytes:
                 note, (0.99, 0.01), xycoords="axes fraction", ha="right", va="bottom",
                 fontsize=8, color=QUIET,
             )  # fmt: skip
-        return png_of(figure)
+        return drawing_of(figure)
 
 
 def map_limits(points: MapPoints) -> list[tuple[float, float]]:
@@ -114,8 +115,8 @@ def map_limits(points: MapPoints) -> list[tuple[float, float]]:
     return limits
 
 
-def region_figure(regions: Sequence[Mapping[str, Any]], *, names: tuple[str, str]) -> bytes:
-    """Return a PNG with how both sides fill each region, and the ratio with its interval.
+def region_figure(regions: Sequence[Mapping[str, Any]], *, names: tuple[str, str]) -> Drawing:
+    """Draw how both sides fill each region, and the ratio with its interval.
 
     Parameters
     ----------
@@ -133,7 +134,7 @@ def region_figure(regions: Sequence[Mapping[str, Any]], *, names: tuple[str, str
         left.set_yticks(places, [one_line(region["name"], 24) for region in ordered])
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=2)
-        return png_of(figure)
+        return drawing_of(figure)
 
 
 def _comparison_panel(

@@ -24,6 +24,8 @@ from simreal.core.images import ImageSet
 from simreal.report import words
 from simreal.report.audit_page import AuditPlots, audit_plots
 from simreal.report.audit_view import cause, check_views, control_grids
+from simreal.report.canvas import Drawing
+from simreal.report.explained_view import ExplainedView, explained_view, region_rows, region_set
 from simreal.report.figures import (
     MapPoints,
     comparison_figure,
@@ -32,9 +34,11 @@ from simreal.report.figures import (
     region_figure,
 )
 from simreal.report.pictures import (
+    STAMP_LIMIT,
     ByteImage,
     Picture,
     Plot,
+    Shown,
     binned,
     cell_members,
     contact_sheet,
@@ -42,22 +46,20 @@ from simreal.report.pictures import (
     picture,
     plotted,
     read_display,
+    shown,
     to_display,
 )
 from simreal.report.tables import check_results, printable, to_plain, write_bytes, write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-#: Longest side of a picture on the page [pixel]; larger images are averaged in whole blocks.
-STAMP_LIMIT = 96
+#: Longest side of an image as delivered [pixel]; larger ones are averaged in whole blocks.
 NATIVE_LIMIT = 144
 
 CASES = 8
 STRIP_LENGTH = 6
 TILE_LIMIT = 48
 TILES = (8, 10)
-_STAMPS_PER_REGION = 5
-_REGIONS_WITH_IMAGES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,6 +81,8 @@ class ReportInputs:
         Region label of each image.
     audit_pictures : mapping of check to mapping of name to picture
         Plain data of the checks' figures; they are kept out of the results for their size.
+    drawn : mapping of str to Drawing
+        Figures of ``results.explained``, by the name they have there.
 
     Raises
     ------
@@ -97,6 +101,7 @@ class ReportInputs:
     region_sim: IntArray | None = None
     region_obs: IntArray | None = None
     audit_pictures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    drawn: Mapping[str, Drawing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("coordinates_sim", "coordinates_obs", "region_sim", "region_obs"):
@@ -110,20 +115,11 @@ class ReportInputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shown:
-    """A galaxy on the page."""
-
-    picture: Picture
-    pixels: ByteImage = field(repr=False)
-    caption: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
     """A simulated galaxy beside its nearest real ones."""
 
-    sim: _Shown
-    nearest: tuple[_Shown, ...]
+    sim: Shown
+    nearest: tuple[Shown, ...]
     percentile: float
     distance: float
 
@@ -137,12 +133,14 @@ class _Strip:
     title: str
     native_shape: str
     shape: str
-    before: tuple[_Shown, ...]
-    after: tuple[_Shown, ...]
+    before: tuple[Shown, ...]
+    after: tuple[Shown, ...]
 
 
 def write_report(inputs: ReportInputs, folder: Path) -> tuple[Path, ...]:
-    """Write ``report.html`` and ``figures/*.png`` into `folder` and return their paths.
+    """Write ``report.html`` and its ``figures/`` into `folder` and return their paths.
+
+    Figures are written as PNG and as PDF, pictures of galaxies as PNG only.
 
     The page comes last: where it is, everything it speaks of is there.
 
@@ -157,20 +155,23 @@ def write_report(inputs: ReportInputs, folder: Path) -> tuple[Path, ...]:
     results = to_plain(inputs.results)
     plots = _plots(results, inputs)
     audit = audit_plots(results, inputs.audit_pictures)
+    explained = explained_view(results, sim=inputs.sim, obs=inputs.obs, drawn=inputs.drawn)
     galleries = _galleries(results, inputs)
     strips = _strips(inputs, results)
-    files = {name: plot.picture.png for name, plot in plots.items()}
-    files |= audit.files
-    files |= _sheets(galleries, strips)
     tiles = _tiles(results, inputs)
-    files |= {f"map_{kind}": tile.png for kind, tile in tiles.items()}
-    written = [write_bytes(png, folder / "figures" / f"{name}.png") for name, png in files.items()]
+    pictures = {name: plot.picture for name, plot in plots.items()} | dict(audit.files)
+    pictures |= {name: plot.picture for name, plot in explained.plots.items()}
+    pictures |= {f"map_{kind}": tile for kind, tile in tiles.items()}
+    files = {f"{name}.png": one.png for name, one in pictures.items()}
+    files |= {f"{name}.pdf": one.pdf for name, one in pictures.items() if one.pdf}
+    files |= {f"{name}.png": png for name, png in _sheets(galleries, strips).items()}
+    written = [write_bytes(content, folder / "figures" / name) for name, content in files.items()]
     page = render(
         results,
         plots=plots,
         galleries=galleries,
         strips=strips,
-        regions=_regions(results, inputs),
+        explained=explained,
         tiles=tiles,
         audit=audit,
     )
@@ -183,8 +184,8 @@ def render(
     plots: Mapping[str, Any],
     galleries: Mapping[str, Sequence[Any]],
     strips: Sequence[Any],
-    regions: Sequence[Any],
     tiles: Mapping[str, Picture],
+    explained: ExplainedView | None = None,
     audit: AuditPlots | None = None,
 ) -> str:
     """Return the page as HTML, every value of it escaped."""
@@ -217,7 +218,8 @@ def render(
             figures=plots,
             galleries=galleries,
             strips=strips,
-            regions=regions,
+            explained=explained or ExplainedView(),
+            region_set=region_set(results),
             tiles=tiles,
             steps=_steps(results["matching"], results),
             checks_summary=_checks_summary(results.get("match_checks") or []),
@@ -298,12 +300,13 @@ def _section_names(
         ("audit", "Audit", results["audit"]["checks"] or results["audit"].get("controls")),
         ("selection", "Selection", True),
         ("matching", "Matching", True),
-        ("comparisons", "Distances", True),
-        ("map", "Map", plots.get("map")),
-        ("regions", "Regions", results.get("occupancy")),
-        ("scores", "Two failures", (results.get("objects") or {}).get("scores")),
-        ("objects", "Galaxies", any(galleries.values())),
         ("strips", "Before and after", strips),
+        ("comparisons", "Distances", True),
+        ("scores", "Two failures", (results.get("objects") or {}).get("scores")),
+        ("map", "Map", plots.get("map")),
+        ("regions", "Regions", region_set(results)),
+        ("properties", "Properties", results.get("explained")),
+        ("objects", "Galaxies", any(galleries.values())),
         ("left-out", "Left out", True),
         ("provenance", "Provenance", True),
     )
@@ -429,7 +432,7 @@ def _plots(results: Mapping[str, Any], inputs: ReportInputs) -> dict[str, Plot]:
             caption="Circles and full lines: observed. Triangles and dashed lines: simulated. "
             "Boxes stand at the median of each region; the margins give each side's share per bin.",
         )
-    regions = (results.get("occupancy") or {}).get("regions")
+    regions = region_rows(results)
     if regions:
         plots["regions"] = Plot(
             picture=plotted(region_figure(regions, names=(sim, obs)), _regions_said(regions)),
@@ -500,7 +503,7 @@ def _region_names(results: Mapping[str, Any], inputs: ReportInputs) -> dict[int,
     label_of = _labels(inputs.sim, inputs.region_sim)
     label_of_obs = _labels(inputs.obs, inputs.region_obs)
     names: dict[int, str] = {}
-    for region in (results.get("occupancy") or {}).get("regions") or []:
+    for region in region_rows(results):
         labels = [label_of[i] for i in region.get("sim_ids") or [] if i in label_of]
         labels += [label_of_obs[i] for i in region.get("obs_ids") or [] if i in label_of_obs]
         if labels:
@@ -567,41 +570,11 @@ def _case(
     row: Mapping[str, Any], sim: Mapping[str, ByteImage], obs: Mapping[str, ByteImage]
 ) -> _Case:
     return _Case(
-        sim=_shown(sim[row["id"]], row["id"], "simulated"),
-        nearest=tuple(_shown(obs[i], i, "observed") for i in _nearest(row) if i in obs),
+        sim=shown(sim[row["id"]], row["id"], "simulated"),
+        nearest=tuple(shown(obs[i], i, "observed") for i in _nearest(row) if i in obs),
         percentile=row["percentile"],
         distance=row["distance"],
     )
-
-
-def _shown(pixels: ByteImage, name: str, role: str) -> _Shown:
-    return _Shown(picture=picture(pixels, f"{role} galaxy {name}"), pixels=pixels, caption=name)
-
-
-def _regions(results: Mapping[str, Any], inputs: ReportInputs) -> list[dict[str, Any]]:
-    """Return the regions, the strongest departure first, with images of both sides."""
-    regions = (results.get("occupancy") or {}).get("regions") or []
-    ordered = sorted(regions, key=lambda region: -abs(region.get("log2_ratio") or 0.0))
-    pictured = ordered[:_REGIONS_WITH_IMAGES]
-    few = {key: [i for region in pictured for i in _few(region, key)] for key in _SIDES}
-    sim = read_display(inputs.sim, few["sim_ids"], STAMP_LIMIT)
-    obs = read_display(inputs.obs, few["obs_ids"], STAMP_LIMIT)
-    return [
-        dict(region)
-        | {
-            "pictured": place < _REGIONS_WITH_IMAGES,
-            "sim": [_shown(sim[i], i, "simulated") for i in _few(region, "sim_ids") if i in sim],
-            "obs": [_shown(obs[i], i, "observed") for i in _few(region, "obs_ids") if i in obs],
-        }
-        for place, region in enumerate(ordered)
-    ]
-
-
-_SIDES = ("sim_ids", "obs_ids")
-
-
-def _few(region: Mapping[str, Any], key: str) -> list[str]:
-    return list((region.get(key) or [])[:_STAMPS_PER_REGION])
 
 
 def _strips(inputs: ReportInputs, results: Mapping[str, Any]) -> list[_Strip]:
@@ -624,8 +597,8 @@ def _strip(native: ImageSet, matched: ImageSet, *, kind: str, title: str) -> _St
         title=title,
         native_shape=_shape(native),
         shape=_shape(matched),
-        before=tuple(_shown(before[i], i, f"as delivered, {role}") for i in both),
-        after=tuple(_shown(after[i], i, f"as compared, {role}") for i in both),
+        before=tuple(shown(before[i], i, f"as delivered, {role}") for i in both),
+        after=tuple(shown(after[i], i, f"as compared, {role}") for i in both),
     )
 
 

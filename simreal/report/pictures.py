@@ -8,16 +8,20 @@ import base64
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from simreal.core.arrays import Float32Array, Float64Array, IntArray
 from simreal.core.images import ImageSet
+from simreal.report.canvas import Drawing
 from simreal.report.tables import printable
 
 ByteImage = npt.NDArray[np.uint8]
+
+#: Longest side of a stamp on the page [pixel]; larger ones are averaged in whole blocks.
+STAMP_LIMIT = 96
 
 _MARGIN = 8
 _GAP = 4
@@ -26,17 +30,30 @@ _LINE = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One image ready for the page: its PNG, its size as stored and what it shows."""
+    """One image ready for the page: its PNG, its size as stored and what it shows.
+
+    A figure has a `pdf` of itself; pictures of galaxies have none.
+    """
 
     png: bytes
     width: int
     height: int
     alt: str
+    pdf: bytes | None = None
 
     @property
     def source(self) -> str:
         """The picture as a ``data:`` address: the page fetches nothing."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A galaxy on the page."""
+
+    picture: Picture
+    pixels: ByteImage = field(repr=False)
+    caption: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +73,13 @@ class Plot:
     pixels: bool = False
 
 
-def plotted(png: bytes, alt: str) -> Picture:
+def plotted(drawing: Drawing, alt: str) -> Picture:
     """Return a figure as a `Picture` of half its size in pixels, for sharp text."""
     # Width and height stand at fixed places of the PNG header (RFC 2083, section 4.1.1).
-    width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))
-    return Picture(png=png, width=width // 2, height=height // 2, alt=alt)
+    width, height = (int.from_bytes(drawing[i : i + 4], "big") for i in (16, 20))
+    return Picture(
+        png=bytes(drawing), width=width // 2, height=height // 2, alt=alt, pdf=drawing.pdf
+    )
 
 
 def to_display(images: Float32Array) -> ByteImage:
@@ -138,6 +157,11 @@ def png_bytes(image: ByteImage) -> bytes:
 def picture(image: ByteImage, alt: str) -> Picture:
     """Return an image ``(y, x, 3)`` as a `Picture` described by `alt`."""
     return Picture(png=png_bytes(image), width=image.shape[1], height=image.shape[0], alt=alt)
+
+
+def shown(pixels: ByteImage, name: str, role: str) -> Shown:
+    """Return a galaxy with its picture and its name as caption; `role` says its side."""
+    return Shown(picture=picture(pixels, f"{role} galaxy {name}"), pixels=pixels, caption=name)
 
 
 def enlarged(image: ByteImage, factor: int) -> ByteImage:

@@ -1,16 +1,23 @@
 """A small, complete run as the pipeline hands it over: synthetic galaxies, every section filled."""
 
+import functools
+import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.table import QTable
 
 from simreal.core.audit import AuditCheck, AuditResult, Reading
+from simreal.core.embedding import Embedding
 from simreal.core.images import ImageSet, Setup
 from simreal.pipeline.audit import as_fragment
+from simreal.pipeline.explain import Explained, explain
 from simreal.report.page import ReportInputs, write_report
+from simreal.report.tables import printable
 
 PAYLOADS = (
     "<script>alert(1)</script>",
@@ -28,6 +35,11 @@ PAYLOADS = (
     "undecodable \udcff name",
     "銀河 é ﷽",
     "`${alert(1)}`",
+    "<iframe srcdoc='<script>alert(4)</script>'></iframe>",
+    "<math><mi//xlink:href='data:x,<script>alert(5)</script>'>",
+    "<details open ontoggle=alert(6)>",
+    "&lt;script&gt;alert(7)&lt;/script&gt;",
+    "]]><!--<script>alert(8)</script>-->",
     "a" * 400,
 )
 
@@ -406,6 +418,44 @@ def full_results(
     }  # fmt: skip
 
 
+@functools.cache
+def explained_run() -> Explained:
+    """Return regions, gradients and maps of two small embeddings whose size drives the place.
+
+    The simulated side has a property that the observed one lacks, and one that is constant.
+    """
+    rng = np.random.default_rng(8)
+    setup = Setup(track="rgb", bands=("r", "g", "b"), unit="display")
+    sides = {}
+    for name, n, shift in (("sim", 60, 1.0), ("obs", 180, 0.0)):
+        size, mass = rng.normal(size=(2, n))
+        vectors = rng.normal(scale=0.3, size=(n, 6))
+        vectors[:, 0] += 2 * size + shift
+        columns = {"half_mass_radius": size * u.kpc, "stellar_mass": mass}
+        if name == "sim":
+            columns |= {"spin": rng.normal(size=n), "same": np.ones(n)}
+        ids = np.array([f"{name} {i}" for i in range(n)])
+        sides[name] = Embedding(
+            name=f"toy-{name}", sampling="random", vectors=vectors.astype(np.float32), ids=ids,
+            groups=ids, setup=setup, encoder_digest="e", source_digest=name,
+            properties=QTable(columns),
+        )  # fmt: skip
+    folder = Path(tempfile.mkdtemp())
+    found = explain(sides["obs"], sides["sim"], seed=0, folder=folder)
+    return Explained(found={"variant": "luminance", **found}, folder=folder)
+
+
+def renamed(value: Any, names: dict[str, str]) -> Any:
+    """Return `value` with every text that is a key of `names` replaced."""
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, dict):
+        return {key: renamed(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [renamed(item, names) for item in value]
+    return value
+
+
 def make_inputs(*, hostile: bool = False) -> ReportInputs:
     """Return a run of 60 simulated and 180 observed galaxies.
 
@@ -424,6 +474,10 @@ def make_inputs(*, hostile: bool = False) -> ReportInputs:
     }
     regions = region_rows({"sim": sim_ids, "obs": obs_ids}, labels)
     results = full_results(sim_ids, obs_ids, near, regions)
+    explained = explained_run()
+    plain = [f"{side} {i}" for side, n in (("sim", n_sim), ("obs", n_obs)) for i in range(n)]
+    names = dict(zip(plain, [*sim_ids, *obs_ids], strict=True))
+    results["explained"] = renamed(explained.found, names)
     if hostile:
         results = poisoned(results)
     sets = {
@@ -437,8 +491,8 @@ def make_inputs(*, hostile: bool = False) -> ReportInputs:
         coordinates_sim=places["sim"],
         coordinates_obs=places["obs"],
         explained_variance=np.array([0.34, 0.12]),
-        region_sim=labels["sim"],
-        region_obs=labels["obs"],
+        **explained.labels(),
+        drawn=explained.drawings(),
         audit_pictures=poisoned_pictures() if hostile else audit_pictures(),
         **sets,
     )
@@ -448,7 +502,7 @@ def make_inputs(*, hostile: bool = False) -> ReportInputs:
 _FIXED = {
     "track", "object_kind", "role", "sampling", "mode", "verdict", "direction", "id", "group",
     "nearest_obs", "sim_ids", "obs_ids", "side", "metric", "variant", "kind", "cost", "scale",
-    "level", "must_exceed",
+    "level", "must_exceed", "ids", "other_ids", "sim_edge_ids", "obs_edge_ids", "figure",
 }  # fmt: skip
 
 
@@ -473,7 +527,8 @@ def poisoned(value: Any, payloads: tuple[str, ...] = PAYLOADS, key: str = "") ->
 def poisoned_pictures() -> dict[str, dict[str, Any]]:
     """Return the audit's pictures with a payload in every name and text."""
     return {
-        poison(check): {poison(name): poisoned(data) for name, data in pictures.items()}
+        # As the results name the check: what UTF-8 cannot hold is escaped there.
+        printable(poison(check)): {poison(name): poisoned(data) for name, data in pictures.items()}
         for check, pictures in audit_pictures().items()
     }
 

@@ -344,8 +344,9 @@ def test_every_picture_is_a_file_and_a_fault_costs_only_itself(plots: AuditPlots
     (fault,) = plots.faults["sky_statistics"]
     assert fault.startswith("broken: picture of kind curves: malformed data")
     assert [plot.pixels for plot in plots.checks["noise_power"]] == [False, True]
-    for name, png in plots.files.items():
-        assert clipped(png) == 0, name
+    for name, picture in plots.files.items():
+        assert clipped(picture.png) == 0, name
+        assert picture.pdf.startswith(b"%PDF"), name
 
 
 def test_pictures_of_a_check_that_was_not_run_are_not_drawn(inputs: ReportInputs) -> None:
