@@ -1,6 +1,10 @@
 """Sphinx configuration."""
 
+import sys
 from importlib.metadata import version as _version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "simreal"
 author = "The simreal developers"
@@ -10,6 +14,7 @@ version = release = _version("simreal")
 extensions = [
     "myst_parser",
     "numpydoc",
+    "reference_pages",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
