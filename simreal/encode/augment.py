@@ -66,7 +66,25 @@ class Preset:
         return sum(operation.draws for operation in self.operations)
 
     def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
-        """Return augmented copies of `images`; row i of `uniform` belongs to image i."""
+        """Return augmented copies of `images`; row i of `uniform` belongs to image i.
+
+        A band that is missing (not a number throughout) stays missing and changes no other.
+        """
+        # Missing bands are so everywhere, in the corner too.
+        missing = torch.isnan(images[:, :, 0, 0])
+        if missing.any():
+            return self._around(images, uniform, missing[:, :, None, None])
+        return self._applied(images, uniform)
+
+    def _around(self, images: Tensor, uniform: Tensor, missing: Tensor) -> Tensor:
+        # The mean of the other bands is what a mixture of bands does not notice; what comes out
+        # in its place is thrown away.
+        known = torch.where(missing, torch.zeros_like(images), images)
+        share = (~missing).sum(1, keepdim=True).clamp_min(1)
+        filled = torch.where(missing, known.sum(1, keepdim=True) / share, images)
+        return self._applied(filled, uniform).masked_fill(missing, math.nan)
+
+    def _applied(self, images: Tensor, uniform: Tensor) -> Tensor:
         start = 0
         for operation in self.operations:
             stop = start + operation.draws
