@@ -1,16 +1,16 @@
 """What every encoder is: the contract between a fitted encoder and the rest of the house."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from simreal.core.arrays import Float32Array, Float64Array, IntArray
 from simreal.core.errors import NotComputableError
-from simreal.core.images import ImageSource
+from simreal.core.images import ImageSet, ImageSource
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -24,11 +24,13 @@ class EncoderMeta:
     """What an encoder plug-in says of itself.
 
     ``trains`` is True where weights come from gradient steps, so that threads and device
-    are part of what determines them.
+    are part of what determines them. ``missing_bands`` is True where an image may lack bands:
+    they read NaN, and the encoder must tell missing from faint; others are never shown any.
     """
 
     trains: bool
     summary: str
+    missing_bands: bool = False
 
 
 class Encoder(Protocol):
@@ -60,6 +62,19 @@ class Encoder(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write weights and card into `folder`."""
+        ...
+
+
+@runtime_checkable
+class LookedUp(Protocol):
+    """What a plug-in's ``fit`` returns if vectors are looked up and not computed.
+
+    Only then are the ids of the images shown, to find the vectors by; which side a set is on
+    is still nowhere said.
+    """
+
+    def matched_to(self, sets: Sequence[ImageSet]) -> Encoder:
+        """Return the encoder that knows the images of `sets`."""
         ...
 
 

@@ -10,9 +10,10 @@ from simreal.core import plugins
 from simreal.core.embedding import Embedding
 from simreal.core.errors import NotComputableError, StorageError, UsageError
 from simreal.core.images import ImageSet
-from simreal.encode.encoder import Encoder, EncoderMeta, Progress
-from simreal.encode.pool import pixels_of, pool_sets
+from simreal.encode.encoder import Encoder, EncoderMeta, LookedUp, Progress
+from simreal.encode.pool import NonFiniteImageError, missing_bands, pixels_of, pool_sets
 from simreal.encode.settings import EncoderSettings
+from simreal.encode.views import check_views
 from simreal.encode.weights import read_card
 
 PACKAGE, GROUP = "simreal.encode.encoders", "simreal.encoders"
@@ -53,18 +54,28 @@ def fit_encoder(
     UsageError
         If there is no such encoder.
     NotComputableError
-        If the sets differ in kind, or there are too few objects.
+        If the sets differ in kind, there are too few objects, or second views are asked for where
+        an object has but one.
     """
+    if settings is not None and settings.second_view == "group":
+        check_views(sets)
     plugin = plugins.load(PACKAGE, GROUP, name)
     pool = pool_sets(sets)
-    fitted: Encoder = plugin.fit(
-        pool,
-        pool.groups,
-        settings=settings or EncoderSettings(),
-        seed=seed,
-        progress=progress,
-    )
-    return fitted
+    # An outsider's may say nothing of itself.
+    if not getattr(getattr(plugin, "META", None), "missing_bands", False):
+        for images in sets:
+            _check_whole(name, images)
+    try:
+        fitted: Encoder | LookedUp = plugin.fit(
+            pool,
+            pool.groups,
+            settings=settings or EncoderSettings(),
+            seed=seed,
+            progress=progress,
+        )
+    except NonFiniteImageError as error:
+        raise NotComputableError(_named(sets, int(pool.order[error.row]))) from None
+    return fitted.matched_to(sets) if isinstance(fitted, LookedUp) else fitted
 
 
 def embed(encoder: Encoder, images: ImageSet) -> Embedding:
@@ -76,6 +87,8 @@ def embed(encoder: Encoder, images: ImageSet) -> Embedding:
         If the images are not of the kind the encoder was fitted on, or a vector comes out
         non-finite (the first such image is named).
     """
+    if not encoder.card.get("missing_bands"):
+        _check_whole(encoder.name, images)
     vectors = encoder.encode(pixels_of(images))
     bad = ~np.isfinite(vectors).all(axis=1)
     if bad.any():
@@ -95,6 +108,31 @@ def embed(encoder: Encoder, images: ImageSet) -> Embedding:
         encoder_digest=encoder.digest,
         source_digest=images.digest,
     )
+
+
+def _named(sets: Sequence[ImageSet], place: int) -> str:
+    """Return which image of the sets laid end to end has a pixel that is not finite."""
+    starts = np.cumsum([0, *(len(images) for images in sets)])
+    which = int(np.searchsorted(starts, place, side="right")) - 1
+    images = sets[which]
+    return (
+        f"{images.name}: image {str(images.ids[place - starts[which]])!r} has a pixel that is not "
+        "finite; mask it or leave the image out"
+    )
+
+
+def _check_whole(name: str, images: ImageSet) -> None:
+    """Refuse images without a band for an encoder that cannot tell missing from faint."""
+    missing = missing_bands(pixels_of(images))
+    if missing.any():
+        row = int(missing.any(axis=1).argmax())
+        band = images.setup.bands[int(missing[row].argmax())]
+        raise NotComputableError(
+            f"{images.name}: image {str(images.ids[row])!r} has no band {band!r} "
+            f"({int(missing.any(axis=1).sum())} images lack one), and the encoder {name!r} was "
+            "not fitted on such images; leave them or the band out, or fit simclr on sets of "
+            "which both lack bands alike"
+        )
 
 
 def save_encoder(encoder: Encoder, folder: Path) -> None:

@@ -46,6 +46,8 @@ class EncoderSettings:
         Where the second view of a pair comes from: the same image again, or another member
         of its group. The latter only where every side has several views per object,
         otherwise the pairs would tell the sides apart.
+    embeddings : Path or None
+        File of vectors computed elsewhere, which the encoder ``file`` looks up.
     device : {"auto", "cpu", "cuda", "mps"}
     threads : int or None
         Threads of torch; the same seed and threads give the same bits.
@@ -53,6 +55,12 @@ class EncoderSettings:
         Folder from which an interrupted training resumes.
     checkpoint_seconds : float
         [s] Least time between two checkpoints; 0 writes one per epoch.
+    patience : int or None
+        Epochs without a lower training loss after which training ends; None for never.
+    log : Path or None
+        JSON lines to write, one per epoch.
+    tensorboard : Path or None
+        Folder for TensorBoard, which must be installed.
 
     Raises
     ------
@@ -76,13 +84,17 @@ class EncoderSettings:
     averaged: bool = False
     augmentation: str | None = None
     second_view: SecondView = "augmentation"
+    embeddings: Path | None = None
     device: Device = "auto"
     threads: int | None = None
     checkpoints: Path | None = None
     checkpoint_seconds: float = 10.0
+    patience: int | None = None
+    log: Path | None = None
+    tensorboard: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "epochs", "threads"):
+        for name in ("dimension", "epochs", "threads", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"encoder.{name}: got {value}, allowed is 1 or more")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simreal.core.arrays import Float32Array
+from simreal.core.arrays import Float32Array, Float64Array
 from simreal.core.images import ImageSource
 from simreal.encode.augment import blur, white_noise
 
@@ -50,8 +50,7 @@ class SurveySky:
         ]
         share = np.linspace(0, 1, _QUANTILES)
         levels, widths = (
-            np.quantile(torch.cat(part).numpy(), share, axis=0).astype(np.float32)
-            for part in zip(*parts, strict=True)
+            _quantiles(torch.cat(part).numpy(), share) for part in zip(*parts, strict=True)
         )
         return dataclasses.replace(self, levels=levels, widths=widths)
 
@@ -110,6 +109,15 @@ def sky_of(images: Tensor) -> tuple[Tensor, Tensor]:
     corner = torch.where(darker, pairs[0], pairs[1])
     level = corner.median(dim=2).values
     return level, 1.4826 * (corner - level[:, :, None]).abs().median(dim=2).values
+
+
+def _quantiles(values: Float32Array, share: Float64Array) -> Float32Array:
+    """Return quantiles of every band over the images that have it, 0 if none has."""
+    if not np.isnan(values).any():
+        return np.quantile(values, share, axis=0).astype(np.float32)
+    columns = [column[~np.isnan(column)] for column in values.T]
+    found = [np.quantile(c, share) if len(c) else np.zeros_like(share) for c in columns]
+    return np.stack(found, axis=1).astype(np.float32)
 
 
 def _drawn(table: Float32Array, uniform: Tensor) -> Tensor:

@@ -108,6 +108,35 @@ def morphology(stamps: Float32Array) -> Float64Array:
     return measured
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CentralGalaxies:
+    """The central galaxy of every stamp, as all numbers of this module see it.
+
+    ``light (n, y, x)`` is the mean of the bands above sky and cleaned of neighbours, ``noise
+    (n,)`` the rms of its sky, ``segment (n, y, x)`` what lies inside the Petrosian isophote.
+    """
+
+    light: Float64Array
+    noise: Float64Array
+    segment: BoolArray
+
+
+def central_galaxies(stamps: Float32Array) -> CentralGalaxies:
+    """Return light, noise and segment of every stamp's central galaxy.
+
+    Parameters
+    ----------
+    stamps : array (n, band, y, x)
+    """
+    galaxy = _galaxy(stamps, _grid(stamps.shape[2], stamps.shape[3]))
+    shape = (len(stamps), *stamps.shape[2:])
+    return CentralGalaxies(
+        light=galaxy.light.reshape(shape),
+        noise=galaxy.noise,
+        segment=galaxy.segment.reshape(shape),
+    )
+
+
 def _measured(stamps: Float32Array, grid: "_Grid") -> Float64Array:
     galaxy = _galaxy(stamps, grid)
     shapes = [

@@ -10,7 +10,15 @@ from simreal.core.plugins import available, load
 from simreal.encode.run import embed, fit_encoder, load_encoder, save_encoder
 from simreal.encode.settings import EncoderSettings
 
-ENCODERS = sorted(available("simreal.encode.encoders", "simreal.encoders"))
+#: `file` computes nothing: it knows the images its vectors were matched to by id and refuses
+#: any other, such as those this suite makes up (tests/encode/test_file_encoder.py).
+EXEMPT = {"file"}
+#: Half a second a stamp.
+SLOW = {"morphology_statmorph"}
+ENCODERS = [
+    pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+    for name in sorted(set(available("simreal.encode.encoders", "simreal.encoders")) - EXEMPT)
+]
 SETTINGS = EncoderSettings(image_passes=64, threads=1, device="cpu")
 
 

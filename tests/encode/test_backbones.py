@@ -10,7 +10,14 @@ import torch
 
 from simreal.core.errors import NotComputableError, UsageError
 from simreal.core.images import ArraySource
-from simreal.encode.backbones import BACKBONES, GENERAL, describe, new_network, stored_network
+from simreal.encode.backbones import (
+    ANY_OF_TIMM,
+    GENERAL,
+    describe,
+    new_network,
+    stored_network,
+    width_of,
+)
 from simreal.encode.backbones.averaged import Averaged
 from simreal.encode.encoders import simclr
 from simreal.encode.run import load_encoder, save_encoder
@@ -20,8 +27,19 @@ SETTINGS = EncoderSettings(epochs=1, batch=6, threads=1, device="cpu")
 SMALL = ["small-residual", "small-vit"]
 
 
-@pytest.fixture(params=GENERAL)
+#: Networks of timm in one arrangement each: a map that rounds up, one that rounds down, tokens.
+OF_TIMM = ["timm:test_resnet", "timm:test_convnext", "timm:test_vit"]
+
+
+@pytest.fixture(
+    params=[
+        *(name for name in GENERAL if name != ANY_OF_TIMM),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in OF_TIMM),
+    ]
+)
 def name(request):
+    if request.param.startswith("timm:"):
+        pytest.importorskip("timm", reason="timm is not installed")
     if request.param.startswith("resnet"):
         pytest.importorskip("torchvision", reason="torchvision is not installed")
     return request.param
@@ -47,7 +65,7 @@ def test_any_bands_and_size(name, bands, size):
     network = network_of(name, bands).eval()
     images = torch.from_numpy(pixels(2, bands, size))
     features = network(images)
-    assert features.shape == (2, network.width) == (2, BACKBONES[name])
+    assert features.shape == (2, network.width) == (2, width_of(name))
     maps = network.maps(network.standardised(images))
     grid = tuple(-(-side // network.stride) for side in size)
     assert maps.shape == (2, network.width, *grid)
@@ -85,10 +103,8 @@ def test_it_trains_is_stored_and_known_by_its_recipe(name, tmp_path):
         np.testing.assert_array_equal(again.weights[key], array)
     # Equal weights; two passes through them agree to single precision, not to the bit, on
     # processors whose kernels add in an order that depends on where a tensor lies in memory.
-    np.testing.assert_allclose(
-        again.encode(source), encoder.encode(source), rtol=1e-4, atol=3e-5
-    )
-    assert encoder.dimension == BACKBONES[name]
+    np.testing.assert_allclose(again.encode(source), encoder.encode(source), rtol=1e-4, atol=3e-5)
+    assert encoder.dimension == width_of(name)
     assert encoder.card["recipe"]["network"] == describe(name)
     assert encoder.card["recipe"].get("backbone", "small-residual") == name
     trained, fresh = encoder.weights, network_of(name).state_dict()
@@ -158,12 +174,14 @@ def test_absent_torchvision_is_named(monkeypatch):
         fit(SETTINGS.replace(backbone="resnet18"))
 
 
-def test_torchvision_is_imported_only_where_it_is_used():
+def test_libraries_of_extras_are_imported_only_where_they_are_used():
     code = (
-        "import sys, simreal.encode.trained_network, simreal.encode.encoders.simclr; "
-        "sys.exit('torchvision' in sys.modules)"
+        "import sys, simreal.encode.trained_network, simreal.encode.encoders.simclr\n"
+        "import simreal.encode.encoders.morphology_statmorph, simreal.encode.encoders.file\n"
+        "extras = {'torchvision', 'timm', 'statmorph', 'photutils', 'pyarrow', 'h5py'}\n"
+        "sys.exit(' '.join(extras & set(sys.modules)) or 0)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 def test_an_unknown_backbone_names_the_nearest():

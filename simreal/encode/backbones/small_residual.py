@@ -40,10 +40,17 @@ class SmallResidual(Backbone):
     afterwards, so a vector never depends on its neighbours.
     """
 
-    def __init__(self, mean: Float64Array, scale: Float64Array, width: int = WIDTHS[-1]) -> None:
-        super().__init__(mean, scale, width=width, stride=16)
+    def __init__(
+        self,
+        mean: Float64Array,
+        scale: Float64Array,
+        width: int = WIDTHS[-1],
+        *,
+        presence: bool = False,
+    ) -> None:
+        super().__init__(mean, scale, width=width, stride=16, presence=presence)
         # Stride 2 at once: at full resolution a layer costs four times as much and sees noise.
-        self.stem = nn.Conv2d(len(mean), WIDTHS[0], 5, 2, 2, bias=False)
+        self.stem = nn.Conv2d(self.n_inputs, WIDTHS[0], 5, 2, 2, bias=False)
         self.stem_norm = nn.BatchNorm2d(WIDTHS[0])
         widths = (*WIDTHS[:3], width)
         self.stages = nn.Sequential(

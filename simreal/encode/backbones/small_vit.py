@@ -44,14 +44,21 @@ class SmallViT(Backbone):
     are told by fixed sines, so any size works.
     """
 
-    def __init__(self, mean: Float64Array, scale: Float64Array, width: int = WIDTH) -> None:
+    def __init__(
+        self,
+        mean: Float64Array,
+        scale: Float64Array,
+        width: int = WIDTH,
+        *,
+        presence: bool = False,
+    ) -> None:
         if width % (4 * HEADS):
             raise UsageError(
                 f"encoder.dimension: got {width}, allowed with the backbone small-vit is a "
                 f"multiple of {4 * HEADS}"
             )
-        super().__init__(mean, scale, width=width, stride=PATCH)
-        self.embed = nn.Linear(len(mean) * PATCH**2, width)
+        super().__init__(mean, scale, width=width, stride=PATCH, presence=presence)
+        self.embed = nn.Linear(self.n_inputs * PATCH**2, width)
         self.blocks = nn.Sequential(*(Block(width) for _ in range(DEPTH)))
         self.norm = nn.LayerNorm(width)
 

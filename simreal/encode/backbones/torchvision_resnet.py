@@ -26,12 +26,18 @@ class TorchvisionResNet(Backbone):
     """
 
     def __init__(
-        self, mean: Float64Array, scale: Float64Array, width: int | None = None, *, name: str
+        self,
+        mean: Float64Array,
+        scale: Float64Array,
+        width: int | None = None,
+        *,
+        name: str,
+        presence: bool = False,
     ) -> None:
         own = WIDTHS[name]
-        super().__init__(mean, scale, width=width or own, stride=32)
+        super().__init__(mean, scale, width=width or own, stride=32, presence=presence)
         network = getattr(_torchvision_models(name), name)(weights=None)
-        first = nn.Conv2d(len(mean), 64, 7, 2, 3, bias=False)
+        first = nn.Conv2d(self.n_inputs, 64, 7, 2, 3, bias=False)
         nn.init.kaiming_normal_(first.weight, mode="fan_out", nonlinearity="relu")
         self.stem = nn.Sequential(first, network.bn1, network.relu, network.maxpool)
         self.stages = nn.Sequential(*(getattr(network, f"layer{k}") for k in (1, 2, 3, 4)))

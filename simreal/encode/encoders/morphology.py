@@ -45,7 +45,7 @@ class MorphologyEncoder(Stored):
     def encode(self, source: ImageSource) -> Float32Array:
         """Return one vector per image, float32 ``(n, dimension)``."""
         check_images(self.card, source)
-        standard = (_measured(source) - self.weights["centre"]) / self.weights["scale"]
+        standard = (measured(source) - self.weights["centre"]) / self.weights["scale"]
         return np.asarray(CLIP * np.arcsinh(standard / CLIP), dtype=np.float32)
 
 
@@ -70,7 +70,7 @@ def fit(
             f"encoder 'morphology' needs images of {MINIMUM_SIZE} pixels or more on a side, got "
             f"{source.shape[2:]}; match with a larger stamp"
         )
-    centre, scale = robust_scale(_measured(source, progress), group_weights(groups))
+    centre, scale = robust_scale(measured(source, progress), group_weights(groups))
     weights: dict[str, AnyArray] = {"centre": centre, "scale": scale}
     names = feature_names(source.shape[1])
     recipe = {
@@ -141,7 +141,8 @@ def weighted_quantile(values: Float64Array, weights: Float64Array, share: float)
     return np.asarray(values[order[middle, columns], columns])
 
 
-def _measured(source: ImageSource, progress: Progress | None = None) -> Float64Array:
+def measured(source: ImageSource, progress: Progress | None = None) -> Float64Array:
+    """Return every number of `simreal.measure.morphology`, ``(n, number)``, streamed."""
     n = source.shape[0]
     found = np.empty((n, len(feature_names(source.shape[1]))))
     for start in range(0, n, _BLOCK):

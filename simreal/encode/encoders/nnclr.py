@@ -7,7 +7,11 @@ from simreal.encode.objectives.nnclr import SUPPORT
 from simreal.encode.settings import EncoderSettings
 from simreal.encode.trained_network import NetworkEncoder, fit_network, load_network
 
-META = EncoderMeta(trains=True, summary="contrastive network with nearest neighbours as positives")
+META = EncoderMeta(
+    trains=True,
+    summary="contrastive network with nearest neighbours as positives",
+    missing_bands=True,
+)
 
 
 def fit(

@@ -20,11 +20,14 @@ from simreal.encode.encoder import (
     effective_rank,
     group_weights,
 )
+from simreal.encode.pool import missing_bands
 from simreal.encode.settings import EncoderSettings
 from simreal.encode.train import pooled_constants, runtime
 from simreal.encode.weights import Stored, read_card, read_weights, weights_digest
 
-META = EncoderMeta(trains=False, summary="the untrained network: does training matter?")
+META = EncoderMeta(
+    trains=False, summary="the untrained network: does training matter?", missing_bands=True
+)
 
 #: The network halves an image four times.
 MINIMUM_SIZE = 32
@@ -83,9 +86,10 @@ def fit(
         )
     mean, scale = pooled_constants(source, group_weights(groups))
     width = settings.dimension or WIDTHS[-1]
+    presence = bool(missing_bands(source).any())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer_seed(FIXED_SEED, "encode", "random convolution"))
-        network = SmallResidual(mean, scale, width)
+        network = SmallResidual(mean, scale, width, presence=presence)
     weights: dict[str, AnyArray] = {
         name: tensor.contiguous().numpy() for name, tensor in network.state_dict().items()
     }
@@ -109,6 +113,8 @@ def fit(
         "n_groups": n_groups,
         "versions": versions(("simreal", "numpy", "torch")),
     }
+    if presence:
+        card["missing_bands"] = True
     encoder = RandomConvolutionEncoder(card=card, weights=weights, settings=settings)
     rank = effective_rank(encoder.encode(source))
     if progress:

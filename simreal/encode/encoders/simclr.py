@@ -6,7 +6,11 @@ from simreal.encode.encoder import EncoderMeta, Progress
 from simreal.encode.settings import EncoderSettings
 from simreal.encode.trained_network import NetworkEncoder, fit_network, load_network
 
-META = EncoderMeta(trains=True, summary="contrastive network trained on the pooled images")
+META = EncoderMeta(
+    trains=True,
+    summary="contrastive network trained on the pooled images",
+    missing_bands=True,
+)
 
 
 def fit(

@@ -8,7 +8,9 @@ from simreal.encode.settings import EncoderSettings
 from simreal.encode.trained_network import NetworkEncoder, fit_network, load_network
 
 META = EncoderMeta(
-    trains=True, summary="network of decorrelated features, trained without contrast"
+    trains=True,
+    summary="network of decorrelated features, trained without contrast",
+    missing_bands=True,
 )
 
 
