@@ -19,6 +19,7 @@ from simreal.core.arrays import IntArray
 from simreal.core.errors import StorageError
 from simreal.core.images import ImageSource
 from simreal.core.provenance import json_digest
+from simreal.encode.distributed import agreed, processes
 from simreal.encode.settings import EncoderSettings
 from simreal.encode.weights import write_atomically
 
@@ -47,6 +48,8 @@ class Checkpoints:
         if settings.checkpoints is None:
             return cls(folder=None)
         sha = hashlib.sha256(json_digest(recipe).encode())
+        if processes().size > 1:
+            sha.update(f"{processes().size} processes".encode())
         sha.update(repr((torch.__version__, settings.threads or torch.get_num_threads())).encode())
         sha.update(np.ascontiguousarray(groups, "<i8").tobytes())
         for start in range(0, source.shape[0], 256):
@@ -73,7 +76,7 @@ class Checkpoints:
         """
         now = time.monotonic()
         recent = self._written and now - self._written[-1] < self.seconds
-        if self.folder is None or (recent and not last):
+        if self.folder is None or (recent and not last) or not processes().first:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -92,15 +95,18 @@ class Checkpoints:
         """Bring `model` and `optimiser` to the newest sound state; return its losses.
 
         A damaged file is passed over: training from the one before it, or from the start,
-        ends in the same bits.
+        ends in the same bits. Of several processes the first reads and tells the others.
         """
-        for path in reversed(self.files()):
-            state = _unpack(path)
-            if state is not None:
-                tensors, loss = state
-                _restore(model, optimiser, tensors)
-                return loss
-        return []
+        state = agreed(self._newest() if processes().first else None)
+        if state is None:
+            return []
+        tensors, loss = state
+        _restore(model, optimiser, tensors)
+        return list(loss)
+
+    def _newest(self) -> tuple[dict[str, Tensor], list[float]] | None:
+        states = (_unpack(path) for path in reversed(self.files()))
+        return next((state for state in states if state is not None), None)
 
 
 def _pack(model: nn.Module, optimiser: torch.optim.Optimizer, loss: list[float]) -> bytes:

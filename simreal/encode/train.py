@@ -23,8 +23,19 @@ from simreal.core.seeding import integer_seed, stream
 from simreal.encode.augment import Preset, draw_views, load_preset
 from simreal.encode.backbones import Backbone, new_network
 from simreal.encode.checkpoints import Checkpoints
+from simreal.encode.distributed import (
+    Whole,
+    averaged_gradients,
+    check_share,
+    lost_processes_named,
+    processes,
+    share_of,
+    with_whole_norms,
+)
 from simreal.encode.encoder import Progress, group_weights
+from simreal.encode.pool import NonFiniteImageError, missing_bands
 from simreal.encode.settings import EncoderSettings
+from simreal.encode.train_log import TrainLog, stalled
 
 OBJECTIVES, OBJECTIVE_GROUP = "simreal.encode.objectives", "simreal.objectives"
 
@@ -73,22 +84,30 @@ def train(
     NotComputableError
         If a pixel or the loss is not finite.
     """
+    here = processes()
     preset = load_preset(settings.augmentation or PRESET).fitted(source)
     epochs, members = settings.epochs_for(int(groups.max()) + 1), members_of(groups)
     n_batches = max(1, round(len(members) / settings.batch))
-    with runtime(settings) as device:
+    check_share(len(members), n_batches)
+    with runtime(settings) as device, lost_processes_named():
         model = build(source, groups, objective=objective, settings=settings, seed=seed)
+        if here.size > 1:
+            with_whole_norms(model.network)
         model = model.to(device).to(memory_format=torch.channels_last)
         optimiser = make_optimiser(model, settings)
         checkpoints = Checkpoints.open(settings, recipe, source, groups)
         losses = checkpoints.resume(model, optimiser)
+        log = opened_log(settings, done=len(losses))
         for epoch in range(len(losses), epochs):
-            total = 0.0
+            if stalled(losses, settings.patience):
+                break
+            total, rate = 0.0, 0.0
             plan = plan_epoch(members, preset, settings=settings, seed=seed, epoch=epoch)
             for batch, chosen in enumerate(np.array_split(plan.order, n_batches)):
-                views = make_views(source, plan, chosen, preset=preset, device=device)
+                views = make_views(source, plan, share_of(chosen), preset=preset, device=device)
                 done = (epoch * n_batches + batch + 0.5) / (epochs * n_batches)
-                loss = step(model, optimiser, views, rate=settings.learning_rate * schedule(done))
+                rate = settings.learning_rate * schedule(done)
+                loss = step(model, optimiser, views, rate=rate, n_objects=len(chosen))
                 total += loss * len(chosen) / len(members)
             if not isfinite(total):
                 raise NotComputableError(
@@ -96,10 +115,26 @@ def train(
                     f"pixels, or lower the learning rate ({settings.learning_rate})"
                 )
             losses.append(total)
-            checkpoints.write(model, optimiser, losses, last=epoch + 1 == epochs)
-            if progress:
+            last = epoch + 1 == epochs or stalled(losses, settings.patience)
+            checkpoints.write(model, optimiser, losses, last=last)
+            log.epoch(
+                epoch + 1,
+                loss=total,
+                rate=rate,
+                images=len(members),
+                batch=round(len(members) / n_batches),
+            )
+            if progress and here.first:
                 progress("training", epoch + 1, epochs)
+        log.close()
     return Trained(network=model.network.cpu().eval(), loss=tuple(losses))
+
+
+def opened_log(settings: EncoderSettings, *, done: int) -> TrainLog:
+    """Return the log that the settings ask for; only the first process writes one."""
+    if not processes().first:
+        return TrainLog()
+    return TrainLog.open(settings.log, settings.tensorboard, done=done)
 
 
 class Model(nn.Module):
@@ -110,21 +145,38 @@ class Model(nn.Module):
         self.network = network
         self.objective = objective
 
-    def forward(self, views: Tensor) -> Tensor:
-        """Return the loss of `views`."""
-        loss: Tensor = self.objective(self.network, views)
+    def forward(self, views: Tensor, n_objects: int | None = None) -> Tensor:
+        """Return the loss of the whole batch, of which `views` are this process's.
+
+        Parameters
+        ----------
+        views : Tensor (2n, band, y, x)
+            First views, then second views.
+        n_objects : int, optional
+            In the whole batch, where `views` show a part of it.
+        """
+        network: nn.Module = self.network
+        if processes().size > 1:
+            network = Whole(self.network, n_objects or len(views) // 2)
+        loss: Tensor = self.objective(network, views)
         return loss
 
 
 def step(
-    model: nn.Module, optimiser: torch.optim.Optimizer, views: Tensor, *, rate: float
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    views: Tensor,
+    *,
+    rate: float,
+    n_objects: int | None = None,
 ) -> float:
     """Take one gradient step and return the loss before it."""
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.zero_grad(set_to_none=True)
-    loss: Tensor = model(views)
+    loss: Tensor = model(views, n_objects)
     loss.backward()  # type: ignore[no-untyped-call]
+    averaged_gradients(model)
     optimiser.step()
     return float(loss.detach())
 
@@ -147,9 +199,13 @@ def build(
 ) -> Model:
     """Return an untrained model; the caller's random state is left alone."""
     mean, scale = pooled_constants(source, group_weights(groups))
+    check_contrast(source)
+    presence = bool(missing_bands(source).any())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer_seed(seed, "encode", "initial weights"))
-        network = new_network(settings.backbone or DEFAULT, mean, scale, settings.dimension)
+        network = new_network(
+            settings.backbone or DEFAULT, mean, scale, settings.dimension, presence=presence
+        )
         return Model(network, objective_class(objective)(network, settings=settings))
 
 
@@ -174,6 +230,8 @@ def pooled_constants(
 ) -> tuple[Float64Array, Float64Array]:
     """Return mean and standard deviation per band of the pooled pixels, groups alike.
 
+    Bands that an image lacks do not count.
+
     Raises
     ------
     NotComputableError
@@ -181,15 +239,47 @@ def pooled_constants(
     """
     n, bands = source.shape[:2]
     first, second = np.zeros(bands), np.zeros(bands)
+    missing = missing_bands(source)
     for start in range(0, n, 256):
         rows = slice(start, min(start + 256, n))
         pixels = source.read(rows).astype(np.float64)
-        first += weights[rows] @ pixels.mean(axis=(2, 3))
+        pixels[missing[rows]] = 0.0
+        means = pixels.mean(axis=(2, 3))
+        if not np.isfinite(means).all():
+            raise NonFiniteImageError(start + int((~np.isfinite(means)).any(axis=1).argmax()))
+        first += weights[rows] @ means
         second += weights[rows] @ (pixels**2).mean(axis=(2, 3))
+    if missing.any():
+        known = np.maximum(weights @ ~missing, 1e-12)
+        first, second = first / known, second / known
     scale = np.sqrt(np.maximum(second - first**2, 0))
-    if not (np.isfinite(first).all() and np.isfinite(scale).all()):
-        raise NotComputableError("a pixel is not finite; mask it or leave the image out")
+    if not np.isfinite(scale).all():
+        raise NotComputableError(
+            "pixels are too bright to be squared; look for extreme values, or scale the images"
+        )
     return first, np.where(scale > 1e-6, scale, 1.0)
+
+
+def check_contrast(source: ImageSource) -> None:
+    """Refuse images of which every pixel is the same: there is nothing to learn.
+
+    Raises
+    ------
+    NotComputableError
+        Naming the value.
+    """
+    level = float(np.nan_to_num(source.read(slice(0, 1)).flat[0]))
+    for start in range(0, source.shape[0], 256):
+        # A band that an image lacks reads NaN and is no contrast.
+        block = np.nan_to_num(
+            source.read(slice(start, min(start + 256, source.shape[0]))), nan=level
+        )
+        if (block != level).any():
+            return
+    raise NotComputableError(
+        f"every pixel of every image is the same ({level:g}); look at the files, and at how they "
+        "were matched"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

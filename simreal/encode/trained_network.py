@@ -14,9 +14,17 @@ from simreal.core.errors import NotComputableError, UsageError
 from simreal.core.images import ImageSource
 from simreal.core.provenance import versions
 from simreal.encode.augment import load_preset
-from simreal.encode.backbones import BACKBONES, GENERAL, check_backbone, describe, stored_network
+from simreal.encode.backbones import (
+    GENERAL,
+    check_backbone,
+    describe,
+    family,
+    stored_network,
+    width_of,
+)
 from simreal.encode.backbones.averaged import Averaged
 from simreal.encode.encoder import Progress, check_groups, check_images, effective_rank
+from simreal.encode.pool import missing_bands
 from simreal.encode.settings import EncoderSettings
 from simreal.encode.train import DEFAULT, PRESET, choose_device, objective_class, runtime, train
 from simreal.encode.weights import Stored, read_card, read_weights, weights_digest
@@ -26,6 +34,9 @@ MINIMUM_SIZE = 32
 
 #: Channels-last batches of this size are the quickest on a CPU.
 _BATCH = 32
+
+#: What the names of weights begin with that tell pixels and serve no vector.
+DECODER = "decoder."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,8 +70,14 @@ class NetworkEncoder(Stored):
     def _network(self) -> nn.Module:
         recipe = self.card["recipe"]
         name = recipe.get("backbone", DEFAULT)
-        network: nn.Module = stored_network(self.weights, name, self.dimension)
+        weights = {key: array for key, array in self.weights.items() if not is_decoder(key)}
+        network: nn.Module = stored_network(weights, name, self.dimension)
         return Averaged(network) if recipe.get("averaged") else network
+
+
+def is_decoder(key: str) -> bool:
+    """Return whether the weight of this name is of a decoder that an objective has left."""
+    return key.startswith(DECODER)
 
 
 def fit_network(
@@ -137,6 +154,8 @@ def fit_network(
         "threads": settings.threads or torch.get_num_threads(),
         "versions": versions(("simreal", "numpy", "torch")),
     }
+    if missing_bands(source).any():
+        card["missing_bands"] = True
     encoder = NetworkEncoder(card=card, weights=weights, settings=settings)
     rank = effective_rank(encoder.encode(source))
     return NetworkEncoder(card=card | {"effective_rank": rank}, weights=weights, settings=settings)
@@ -150,7 +169,7 @@ def load_network(folder: Path) -> NetworkEncoder:
 
 def _check_allowed(name: str, backbone: str, allowed: Sequence[str]) -> None:
     check_backbone(backbone)
-    if backbone not in allowed:
+    if family(backbone) not in allowed:
         raise UsageError(
             f"encoder.backbone: got {backbone!r}, allowed with the encoder {name!r}: "
             f"{', '.join(allowed)}"
@@ -161,11 +180,12 @@ def _recipe(
     name: str, source: ImageSource, n_groups: int, settings: EncoderSettings, seed: int
 ) -> dict[str, Any]:
     backbone = settings.backbone or DEFAULT
-    dimension = settings.dimension or BACKBONES[backbone]
+    dimension = settings.dimension or width_of(backbone)
     # A recipe names what departs from the default only: what was trained before there was a
     # choice is still known by its digest.
     chosen: dict[str, Any] = {} if backbone == DEFAULT else {"backbone": backbone}
     chosen |= {"averaged": True} if settings.averaged else {}
+    chosen |= {"patience": settings.patience} if settings.patience is not None else {}
     return chosen | {
         "encoder": name,
         "network": describe(backbone, dimension),

@@ -2,20 +2,22 @@
 
 Pooled encoders are fitted on both sides without labels. Frozen ones are fitted on observations
 that are not scored; which ones follows from the group's name and the seed alone, so that every
-run against the same observations with the same seed keeps the same ones for training.
+run against the same observations with the same seed keeps the same ones for training. One with
+a model card (shipped, or made by ``simreal train``) lists what it was trained on, and a
+comparison leaves that out before it begins, whatever its seed.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simreal.core.arrays import BoolArray, StrArray
-from simreal.core.errors import UsageError, did_you_mean
-from simreal.core.images import ArraySource, ImageSet
+from simreal.core.arrays import BoolArray, Float64Array, StrArray
+from simreal.core.errors import NotComputableError, UsageError, did_you_mean
+from simreal.core.images import ArraySource, ImageSet, Step
 from simreal.core.seeding import stream
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ Progress = Callable[[str, int, int], None]
 
 #: Share of the observed groups that a frozen encoder is fitted on.
 TRAINING_SHARE = 0.5
+
+#: How far a frame may be from the one an encoder was trained in: the zoom it learned to ignore.
+FRAME_TOLERANCE = 0.15
 
 #: The built-in bad mock; others are kinds of degradation with their severity.
 PIXEL_PERMUTED = "pixel-permuted"
@@ -85,10 +90,15 @@ def for_training(groups: StrArray, *, seed: int, share: float = TRAINING_SHARE) 
     >>> bool(kept[0] == kept[2])
     True
     """
+    return np.asarray(positions(groups, seed=seed) < share)
+
+
+def positions(groups: StrArray, *, seed: int) -> Float64Array:
+    """Return where every group stands between 0 and 1, by the hash of name and seed ``(n,)``."""
     names, inverse = np.unique(groups, return_inverse=True)
     digests = [hashlib.sha256(f"{seed}\x1f{name}".encode()).digest() for name in names.tolist()]
-    position = np.array([int.from_bytes(d[:8], "big") / 2**64 for d in digests])
-    return np.asarray(position[inverse] < share)
+    place = np.array([int.from_bytes(d[:8], "big") / 2**64 for d in digests])
+    return np.asarray(place[inverse])
 
 
 def _native_hashes(native: ImageSet, wanted: ImageSet) -> StrArray:
@@ -114,14 +124,20 @@ def fit_or_load(
     Raises
     ------
     NotComputableError
-        If a frozen encoder has seen an image that is scored.
+        If a frozen encoder has seen an image that is scored, or one side lacks a band more
+        often than the other.
+    StorageError
+        If a stored one is damaged, or not the one its model card speaks of.
     """
     from simreal.encode.frozen import check_disjoint, fit_frozen
-    from simreal.encode.run import fit_encoder, load_encoder
+    from simreal.encode.pool import check_presence
+    from simreal.encode.run import fit_encoder
+    from simreal.encode.shipped import load_variant
 
+    check_presence(list(stamps.sides.values()))
     encoder: Encoder
     if stored is not None:
-        encoder = load_encoder(stored)
+        encoder = load_variant(stored)
     elif stamps.training is not None:
         encoder = fit_frozen(
             name,
@@ -139,7 +155,7 @@ def fit_or_load(
     return encoder
 
 
-def stored_encoder(folder: str | None, variant: str) -> Path | None:
+def stored_encoder(name_or_folder: str | None, variant: str) -> Path | None:
     """Return the folder of the frozen encoder of one variant.
 
     Raises
@@ -147,15 +163,155 @@ def stored_encoder(folder: str | None, variant: str) -> Path | None:
     UsageError
         If there is none.
     """
-    if folder is None:
-        return None
-    path = Path(folder) / variant
+    return None if name_or_folder is None else variant_folder(name_or_folder, variant)
+
+
+def variant_folder(name_or_folder: str, variant: str) -> Path:
+    """Return the folder of the encoder of one variant, of a shipped name or in a folder.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    from simreal.encode.shipped import encoder_folder
+
+    path = encoder_folder(name_or_folder) / variant
     if not (path / "card.json").is_file():
         raise UsageError(
-            f"encoder_from {folder}: no encoder in {path}; name the folder 'encoder' of a run made "
-            "with --mode frozen"
+            f"encoder_from {name_or_folder}: no encoder in {path}; name a shipped encoder "
+            "('simreal list encoders'), a folder of 'simreal train', or the folder 'encoder' of a "
+            "run made with --mode frozen"
         )
     return path
+
+
+def model_card(name_or_folder: str | None) -> dict[str, Any] | None:
+    """Return the model card of a shipped encoder or of a folder of ``simreal train``.
+
+    Encoders that a comparison left behind have none.
+
+    Raises
+    ------
+    UsageError, StorageError
+        If there is no such encoder, or its card was changed.
+    """
+    from simreal.encode.shipped import encoder_folder, read_model_card
+
+    return None if name_or_folder is None else read_model_card(encoder_folder(name_or_folder))
+
+
+def check_model(name_or_folder: str, card: Mapping[str, Any], *, track: str, encoder: str) -> None:
+    """Refuse the encoder of a model card for collections of another kind.
+
+    Raises
+    ------
+    UsageError
+        Naming what it was trained on and what was asked for.
+    """
+    what = f"encoder_from {name_or_folder}"
+    if card["track"] != track:
+        raise UsageError(
+            f"{what}: trained on the {card['track']} track ({', '.join(card['variants'])}), these "
+            f"collections are on the {track} track; train one on it (simreal train)"
+        )
+    if card["encoder"] != encoder:
+        raise UsageError(
+            f"{what}: holds the encoder {card['encoder']!r}, got --encoder {encoder}; leave "
+            "--encoder out"
+        )
+
+
+def check_frame(
+    name_or_folder: str, card: Mapping[str, Any], *, stamp: int, frame: str, width: float | None
+) -> None:
+    """Refuse stamps of another size or frame than the encoder of a model card knows.
+
+    Raises
+    ------
+    UsageError
+        Naming what it was trained on and what was asked for.
+    """
+    known = card["matching"]
+    what = f"encoder_from {name_or_folder}"
+    if stamp != known["stamp"]:
+        raise UsageError(
+            f"{what}: trained on stamps of {known['stamp']} pixels, got --stamp {stamp}; leave "
+            "--stamp out, or train another encoder (simreal train)"
+        )
+    if frame != known["frame"]:
+        raise UsageError(
+            f"{what}: trained in the frame {known['frame']}, got --frame {frame}; leave --frame "
+            "out, or train another encoder (simreal train)"
+        )
+    if width is not None and abs(width / known["frame_width"] - 1) > FRAME_TOLERANCE:
+        raise UsageError(
+            f"{what}: trained in a frame {known['frame_width']:g} wide, got --frame-width "
+            f"{width:g}; allowed is {100 * FRAME_TOLERANCE:.0f} % about it, or leave it out"
+        )
+
+
+def settings_of_model(card: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """Return the settings of a comparison that follow from a model card, those `given` left out.
+
+    Examples
+    --------
+    >>> card = {"encoder": "pca", "matching": {"stamp": 64, "frame": "radius", "frame_width": 4.2}}
+    >>> settings_of_model(card, {"stamp"})["frame_width"]
+    4.2
+    """
+    matching = card["matching"]
+    follow: dict[str, Any] = {"mode": "frozen", "encoder": card["encoder"]}
+    follow |= {name: matching[name] for name in ("stamp", "frame", "frame_width")}
+    return {name: value for name, value in follow.items() if name not in given}
+
+
+def keeps_training_part(mode: str, name_or_folder: str | None) -> bool:
+    """Return whether a comparison splits its observations; a model card has done so before."""
+    return mode == "frozen" and model_card(name_or_folder) is None
+
+
+def without_seen(
+    images: ImageSet, hashes: StrArray, card: Mapping[str, Any], *, same_collection: bool = False
+) -> ImageSet:
+    """Return the images that the encoder of a model card was not trained on.
+
+    Parameters
+    ----------
+    images : ImageSet
+        As they were read.
+    hashes : array of str (n,)
+        `pixel_hashes` of them.
+    card : mapping
+        A model card.
+    same_collection : bool
+        Whether an id means what it means in the card.
+
+    Raises
+    ------
+    NotComputableError
+        If it was trained on all of them.
+    """
+    from simreal.encode.shipped import trained_on
+
+    ids = images.ids if same_collection else None
+    seen = trained_on(card, hashes, images.groups, ids=ids)
+    if not seen.any():
+        return images
+    if seen.all():
+        raise NotComputableError(
+            f"{images.name}: the encoder {card['name']!r} was trained on all {len(images)} images, "
+            "none is left to score; take another encoder or other observations"
+        )
+    left = images.rows(~seen)
+    return left.with_step(
+        Step(
+            name="not trained on",
+            before={"images": len(images), "groups": images.n_groups},
+            after={"images": len(left), "groups": left.n_groups},
+            note=f"the encoder {card['name']} was trained on the others",
+        )
+    )
 
 
 def bad_mock(declared: str, obs: ImageSet, *, seed: int) -> ImageSet:

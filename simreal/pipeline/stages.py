@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simreal.core.cards import Card
+import numpy as np
+
+from simreal.core.cards import Card, catalogue_names
 from simreal.core.images import ImageSet
 from simreal.pipeline import fragments
-from simreal.pipeline.cache import StageCache
+from simreal.pipeline.cache import StageCache, stage_key
 from simreal.pipeline.plan import Plan
 from simreal.pipeline.results import ReadSide
 
@@ -53,7 +55,7 @@ def read_stage(work: Work) -> dict[str, ReadSide]:
     from simreal.data.split import halves
 
     plan = work.plan
-    obs = ingest_stage(work, plan.obs_card, plan.read_keys["obs"])
+    obs = _scorable(work, ingest_stage(work, plan.obs_card, plan.read_keys["obs"]))
     if plan.null_test:
         first, second = halves(obs.images, seed=plan.settings.seed)
         return {
@@ -61,6 +63,46 @@ def read_stage(work: Work) -> dict[str, ReadSide]:
             "obs": replace(obs, images=second),
         }
     return {"sim": ingest_stage(work, plan.sim_card, plan.read_keys["sim"]), "obs": obs}
+
+
+def _scorable(work: Work, obs: ReadSide) -> ReadSide:
+    """Leave out what a stored encoder with a model card was trained on."""
+    from simreal.pipeline.encoding import model_card, without_seen
+
+    card = model_card(work.plan.settings.encoder_from)
+    if card is None:
+        return obs
+    hashes = hash_stage(work.cache, obs.images, work.plan.read_keys["obs"])["hashes"]
+    left = without_seen(
+        obs.images,
+        np.array(hashes, dtype=np.str_),
+        card,
+        same_collection=_is_collection(work.plan.obs_card, work.plan.settings.seed, card),
+    )
+    said = f"{len(left)} of {len(obs.images)} images: the encoder {card['name']} saw the others"
+    return obs if left is obs.images else replace(obs, images=left, notes=[*obs.notes, said])
+
+
+def _is_collection(obs: Card, seed: int, card: Mapping[str, Any]) -> bool:
+    """Return whether these are the files a model card speaks of, so that ids can be trusted.
+
+    A name is unique among catalogues only, and a synthetic collection is another for every seed.
+    """
+    known = obs.name in catalogue_names() and obs.name == card["data"]["name"]
+    return known and (obs.folder() is not None or seed == card["split"]["seed"])
+
+
+def hash_stage(cache: StageCache, images: ImageSet, read_key: str) -> dict[str, Any]:
+    """Return digest and pixel hashes of a collection as it was read, computed once."""
+    from simreal.measure.pixel_hash import pixel_hashes
+
+    def build(folder: Path) -> None:
+        hashes: list[str] = pixel_hashes(images.images).tolist()
+        dump({"digest": images.digest, "hashes": hashes}, folder / "hashes.json")
+
+    key = stage_key("hashes", code=("measure/pixel_hash",), read=read_key)
+    found: dict[str, Any] = read_json(cache.fetch("hashes", key, build) / "hashes.json")
+    return found
 
 
 def ingest_stage(work: Work, card: Card, key: str) -> ReadSide:

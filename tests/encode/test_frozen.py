@@ -16,7 +16,10 @@ from simreal.encode.run import embed, fit_encoder, load_encoder, save_encoder
 from simreal.encode.settings import EncoderSettings
 from simreal.measure.pixel_hash import pixel_digests, pixel_hashes
 
-ENCODERS = sorted(available("simreal.encode.encoders", "simreal.encoders"))
+#: Vectors computed elsewhere know the images they were matched to and no others; fits by
+#: statmorph take half a second a stamp.
+LEFT_OUT = {"file", "morphology_statmorph"}
+ENCODERS = sorted(set(available("simreal.encode.encoders", "simreal.encoders")) - LEFT_OUT)
 SETTINGS = EncoderSettings(image_passes=64, threads=1, device="cpu")
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simreal.core.errors import UsageError
+from simreal.core.errors import NotComputableError, UsageError
 from simreal.core.images import ArraySource
 from simreal.encode.backbones import new_network
 from simreal.encode.backbones.small_vit import PATCH, SmallViT, patches, places
@@ -200,3 +200,67 @@ def test_simmim_trains_either_backbone(backbone):
     encoder = simmim.fit(source, np.arange(12), settings=settings, seed=0)
     assert encoder.encode(source).shape == (12, 128)
     assert ("backbone" in encoder.card["recipe"]) == (backbone != "small-residual")
+
+
+@pytest.mark.parametrize("module", [mae, simmim], ids=["mae", "simmim"])
+def test_a_decoder_is_kept_and_changes_no_vector(module, tmp_path):
+    # 37 x 45: no multiple of a patch or of a stride.
+    source = ArraySource(images_of(1, n=12, size=(37, 45)).numpy())
+    encoder = module.fit(source, np.arange(12), settings=SETTINGS, seed=0)
+    encoder.save(tmp_path)
+    stored = module.load(tmp_path)
+    np.testing.assert_array_equal(stored.encode(source), encoder.encode(source))
+    first, again = (stored.reconstruct(source, rng=np.random.default_rng(0)) for _ in range(2))
+    np.testing.assert_array_equal(first.pictures, again.pictures)
+    other = stored.reconstruct(source, rng=np.random.default_rng(1))
+    assert (other.hidden != first.hidden).any()
+    hidden = np.broadcast_to(first.hidden, first.pictures.shape)
+    np.testing.assert_array_equal(first.pictures[~hidden], source.array[~hidden])
+    assert (first.pictures[hidden] != source.array[hidden]).mean() > 0.99
+
+
+@pytest.mark.parametrize("module", [mae, simmim], ids=["mae", "simmim"])
+def test_a_picture_knows_nothing_of_what_is_hidden(module):
+    source = ArraySource(images_of(1, n=12).numpy())
+    encoder = module.fit(source, np.arange(12), settings=SETTINGS, seed=0)
+    first = encoder.reconstruct(source, rng=np.random.default_rng(0))
+    hidden = np.broadcast_to(first.hidden, first.pictures.shape)
+    shown = np.where(hidden, 99.0, source.array).astype(np.float32)
+    again = encoder.reconstruct(ArraySource(shown), rng=np.random.default_rng(0))
+    np.testing.assert_allclose(again.pictures, first.pictures, atol=1e-5)
+
+
+@pytest.mark.parametrize("module", [mae, simmim], ids=["mae", "simmim"])
+def test_a_picture_costs_what_the_objective_says(module):
+    source = ArraySource(images_of(1, n=12).numpy())
+    encoder = module.fit(source, np.arange(12), settings=SETTINGS, seed=0)
+    found = encoder.reconstruct(source, rng=np.random.default_rng(0))
+    network = encoder._with_decoder()
+    objective = OBJECTIVES[encoder.name].Objective
+    with torch.random.fork_rng(), torch.inference_mode():
+        costly = objective(network, settings=SETTINGS)
+        network.decoder.load_state_dict(encoder._with_decoder().decoder.state_dict())
+        order = np.argsort(np.random.default_rng(0).random((12, 16)), axis=1)
+        n_hidden = round(costly.masks.share * 16)
+        kept = torch.from_numpy(np.sort(order[:, n_hidden:], axis=1))
+        out = torch.from_numpy(np.sort(order[:, :n_hidden], axis=1))
+        costly.masks.draw = lambda *_: (kept, out)
+        network.eval()
+        if module is mae:
+            network.train()
+        loss = costly(network, images_of(1, n=12)).item()
+    hidden = np.broadcast_to(found.hidden, found.pictures.shape)
+    scale = encoder.weights["scale"]
+    away = ((found.pictures - source.array) / scale)[hidden]
+    expected = (away**2).mean() if module is mae else np.abs(away).mean()
+    assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_encoder_stored_without_its_decoder_says_so():
+    source = ArraySource(images_of(1, n=12).numpy())
+    encoder = mae.fit(source, np.arange(12), settings=SETTINGS, seed=0)
+    plain = {k: v for k, v in encoder.weights.items() if not k.startswith("decoder.")}
+    bare = mae.MaeEncoder(card=encoder.card, weights=plain, settings=SETTINGS)
+    assert bare.encode(source).shape == (12, 128)
+    with pytest.raises(NotComputableError, match="stored without its decoder"):
+        bare.reconstruct(source, rng=np.random.default_rng(0))
