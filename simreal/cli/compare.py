@@ -24,9 +24,10 @@ _OPTIONS = {
 @click.option("--track", help="rgb, flux or xray, where collections exist in several; auto.")
 @click.option("--encoder", help="Encoder (see 'simreal list encoders'); default simclr.")
 @click.option("--mode", help="pooled (default), or frozen: fitted on observations not scored.")
-@click.option("--encoder-from", help="Folder 'encoder' of an earlier run with --mode frozen.")
-@click.option("--augmentation", help="Augmentation preset; default the encoder's own.")
-@click.option("--backbone", help="small-residual, small-vit, resnet18 or resnet50.")
+@click.option("--encoder-from", help="Shipped encoder, a folder of 'simreal train', or 'encoder' of a frozen run.")
+@click.option("--embeddings", help="With --encoder file: .parquet, .npz, .npy or .h5 with ids.")
+@click.option("--augmentation", help="Preset (see 'simreal list augmentations').")
+@click.option("--backbone", help="small-residual, small-vit, resnet18, resnet50 or timm:NAME.")
 @click.option("--averaged", is_flag=True, help="Average vectors over turns and mirror images.")
 @click.option(
     "--check-encoder",
@@ -40,6 +41,7 @@ _OPTIONS = {
 )
 @click.option("--ceiling", help="Bad mock: pixel-permuted (default), KIND=SEVERITY or none.")
 @click.option("--audit", help="fast (default), full or none; see 'simreal audit'.")
+@click.option("--explain", help="full (default) or none: regions, property maps, gradients.")
 @click.option(
     "--bridge", "bridges", multiple=True, help="Another survey as a row of the full audit; repeat."
 )
@@ -92,7 +94,12 @@ _OPTIONS = {
     "--fail-above",
     multiple=True,
     metavar="METRIC=VALUE",
-    help="Leave with exit code 7 if a leading metric reads more than this.",
+    help="Leave with exit code 7 if the interval of a leading metric begins above this.",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    help="An earlier run on the same observations: is this one closer? Paired; text and JSON.",
 )
 @click.option("--dry-run", is_flag=True, help="Print stages, sizes and cache hits; do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json and nothing else.")
@@ -103,6 +110,7 @@ def command(
     config: Path | None,
     out: Path | None,
     fail_above: tuple[str, ...],
+    against: Path | None,
     dry_run: bool,
     as_json: bool,
     verbose: bool,
@@ -113,10 +121,12 @@ def command(
     from simreal.pipeline.plan import describe, make_plan
     from simreal.pipeline.run import run_comparison
     from simreal.pipeline.settings import resolve
+    from simreal.pipeline.thresholds import against_lines, check_against, paired_with
 
     given = {key: value for key, value in options.items() if value not in (None, (), False)}
     settings = resolve(given, config=config, quick=quick)
     limits = parse_limits(fail_above, settings.metrics)
+    check_against(against, out)
     if dry_run:
         rows = describe(make_plan(settings))
         click.echo(json.dumps(rows) if as_json else _planned(rows))
@@ -124,14 +134,26 @@ def command(
     with progress_shown(quiet=as_json and not verbose) as progress:
         command_line = _command_line(given, config=config, quick=quick)
         run = run_comparison(settings, out=out, progress=progress, command=command_line)
+    paired = None if against is None else paired_with(against, run.folder)
     if as_json:
-        click.echo((run.folder / "results.json").read_text(encoding="utf-8"), nl=False)
+        text = (run.folder / "results.json").read_text(encoding="utf-8")
+        click.echo(_with_against(text, paired), nl=False)
     else:
         click.echo(_summary(run.results, run.folder, verbose=verbose))
+        click.echo(
+            "\n".join(() if paired is None else against_lines(paired)), nl=paired is not None
+        )
     over = crossed(run.results, limits)
     for line in over:
         click.echo(f"simreal: {line}", err=True)
     return 7 if over else 4 if run.n_rejected else 0
+
+
+def _with_against(text: str, paired: dict[str, Any] | None) -> str:
+    """Return the results as they were written, with the paired differences added if there are."""
+    if paired is None:
+        return text
+    return json.dumps({**json.loads(text), "against": paired}, indent=2, ensure_ascii=False)
 
 
 def _command_line(given: dict[str, Any], *, config: Path | None, quick: bool) -> str:

@@ -7,10 +7,15 @@ import click
 
 
 @click.command(name="list")
-@click.argument("what", type=click.Choice(["catalogues", "encoders", "metrics", "checks"]))
+@click.argument(
+    "what",
+    type=click.Choice(
+        ["catalogues", "benchmarks", "encoders", "augmentations", "metrics", "checks"]
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of objects.")
 def command(what: str, as_json: bool) -> int:
-    """List catalogues, encoders, metrics or the checks of an audit."""
+    """List catalogues, benchmarks, encoders, augmentation presets, metrics or audit checks."""
     from simreal.pipeline import inventory
 
     rows = getattr(inventory, what)()

@@ -4,6 +4,7 @@ Both are listed without import and imported only when named.
 """
 
 import ast
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -60,6 +61,11 @@ def load(package: str, group: str, name: str) -> ModuleType:
     UsageError
         If there is no such plug-in, with the nearest name.
     """
+    # Outsiders are looked for only where there is no built-in, which they cannot shadow anyway:
+    # that means reading every installed distribution.
+    builtin = f"{package}.{name}"
+    if name.isidentifier() and not name.startswith("_") and importlib.util.find_spec(builtin):
+        return importlib.import_module(builtin)
     plugins = available(package, group)
     if name not in plugins:
         kind = group.rpartition(".")[2].removesuffix("s")
@@ -67,6 +73,7 @@ def load(package: str, group: str, name: str) -> ModuleType:
     return importlib.import_module(plugins[name].target.partition(":")[0])
 
 
+@functools.cache
 def _summary(target: str) -> str:
     spec = importlib.util.find_spec(target)
     if spec is None or spec.origin is None:

@@ -105,13 +105,18 @@ def comparing(
             "bands": list(sim.setup.bands),
             "card": plain(encoder),
         },
-        "comparisons": [{**_comparison(row), **_named(row.metric)} for row in compared.comparisons],
+        "comparisons": comparison_rows(compared),
         "transform": plain(compared.transform),
         "n": compared.n,
         "occupancy": occupancy,
         "map": {"explained_variance": plain(projected.explained_variance)},
         "objects": _objects(realistic, sim, obs) | _scores(compared, sim, obs),
     }
+
+
+def comparison_rows(compared: "Compared") -> list[dict[str, Any]]:
+    """Return one row per metric, as ``comparisons`` holds them."""
+    return [{**_comparison(row), **_named(row.metric)} for row in compared.comparisons]
 
 
 def _comparison(row: Comparison) -> dict[str, Any]:

@@ -26,9 +26,50 @@ def catalogues() -> list[dict[str, Any]]:
     return rows
 
 
+def benchmarks() -> list[dict[str, Any]]:
+    """Return the shipped benchmark cards."""
+    from simreal.core.benchmark_cards import benchmark_names, load_benchmark
+
+    cards = [load_benchmark(name)[0] for name in benchmark_names()]
+    return [
+        {
+            "name": card.name,
+            "track": card.track,
+            "observed": card.observed.collection,
+            "rows": len(card.rows),
+            "n": card.n,
+            "minutes": card.expected_minutes,
+            "superseded_by": card.superseded_by or "",
+            "title": card.title,
+        }
+        for card in cards
+    ]
+
+
 def encoders() -> list[dict[str, Any]]:
     """Return the encoders, built in and of outsiders."""
-    return _plugins("simreal.encode.encoders", "simreal.encoders")
+    return [*_plugins("simreal.encode.encoders", "simreal.encoders"), *_shipped()]
+
+
+def _shipped() -> list[dict[str, Any]]:
+    """Return the encoders that come trained, by the names ``--encoder-from`` takes."""
+    from simreal.encode.shipped import read_model_card, shipped_folder, shipped_names
+
+    rows = []
+    for name in shipped_names():
+        card = read_model_card(shipped_folder(name)) or {}
+        share = 100 * card["split"]["share"]
+        said = (
+            f"--encoder-from: {card['encoder']} trained on {share:.0f} % of {card['data']['name']}"
+        )
+        rows.append({"name": name, "built_in": True, "summary": said})
+    return rows
+
+
+def augmentations() -> list[dict[str, Any]]:
+    """Return the augmentation presets, by the names ``--augmentation`` takes."""
+    rows = _plugins("simreal.encode.augmentations", "simreal.augmentations")
+    return [row | {"name": row["name"].replace("_", "-")} for row in rows]
 
 
 def metrics() -> list[dict[str, Any]]:

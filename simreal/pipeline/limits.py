@@ -35,7 +35,11 @@ def parse_limits(texts: Iterable[str], metrics: Iterable[str]) -> dict[str, floa
 
 
 def crossed(results: Mapping[str, Any], limits: Mapping[str, float]) -> list[str]:
-    """Return one line for every leading metric above its limit or without a value."""
+    """Return one line for every leading metric whose whole interval is above its limit.
+
+    The lower end of the interval decides: a value above the limit that may be chance does not fail
+    a job. A metric without a value does.
+    """
     lines = []
     for row in results["comparisons"]:
         limit = limits.get(row["metric"])
@@ -43,6 +47,9 @@ def crossed(results: Mapping[str, Any], limits: Mapping[str, float]) -> list[str
             continue
         if row["value"] is None:
             lines.append(f"--fail-above {row['metric']}={limit}: not computable ({row['reason']})")
-        elif row["value"] > limit:
-            lines.append(f"--fail-above {row['metric']}={limit}: reads {row['value']:.6g}")
+        elif row["low"] > limit:
+            lines.append(
+                f"--fail-above {row['metric']}={limit}: reads {row['value']:.6g}, and its interval "
+                f"begins at {row['low']:.6g}"
+            )
     return lines

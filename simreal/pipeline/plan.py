@@ -8,13 +8,16 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from simreal.core.cards import Card
 from simreal.core.errors import UsageError
 from simreal.core.images import Track
 from simreal.core.plugins import load
+from simreal.core.provenance import json_digest
 from simreal.pipeline.cache import StageCache, cache_folder, stage_key
+from simreal.pipeline.elsewhere import check_elsewhere, digest_elsewhere
 from simreal.pipeline.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -111,6 +114,7 @@ def make_plan(settings: RunSettings) -> Plan:
     for name in (settings.encoder, *settings.check_encoders):
         load("simreal.encode.encoders", "simreal.encoders", name)
     _check_scoring(settings)
+    _check_training(settings)
     for metric in settings.metrics:
         load("simreal.compare.metrics", "simreal.metrics", metric)
     sim_card, obs_card = in_one_track(
@@ -119,7 +123,7 @@ def make_plan(settings: RunSettings) -> Plan:
         asked=settings.track,
     )
     variants = variants_of(sim_card.track)
-    _check_stored(settings, variants)
+    _check_stored(settings, variants, sim_card.track)
     _check_tracks(sim_card, obs_card)
     for text in settings.match_on:
         Criterion.parse(text)
@@ -141,6 +145,7 @@ def make_plan(settings: RunSettings) -> Plan:
         augmentation=settings.augmentation,
         backbone=settings.backbone,
         averaged=settings.averaged,
+        embeddings=None if settings.embeddings is None else Path(settings.embeddings),
     )
     if settings.image_passes is not None:
         encoder = replace(encoder, image_passes=settings.image_passes)
@@ -171,6 +176,7 @@ def make_plan(settings: RunSettings) -> Plan:
         null_test=sim_card == obs_card,
         recipe=recipe,
         seed=settings.seed,
+        **_left_out(settings),
     )
 
     def embed_key(variant: str, name: str, seed: int) -> str:
@@ -186,6 +192,7 @@ def make_plan(settings: RunSettings) -> Plan:
             mode=settings.mode,
             stored=_stored_digest(settings, variant),
             ceiling=settings.ceiling,
+            **digest_elsewhere(settings, name),
         )
 
     def compare_key(embedding: str, inference: "InferenceSettings") -> str:
@@ -270,6 +277,7 @@ def _check_scoring(settings: RunSettings) -> None:
     from simreal.pipeline.audit import parse_plants
     from simreal.pipeline.encoding import PIXEL_PERMUTED, parse_ceiling
 
+    check_elsewhere(settings)
     if settings.encoder_from is not None and settings.mode != "frozen":
         raise UsageError(
             "encoder_from: a stored encoder is a frozen one; add --mode frozen, or leave it out"
@@ -282,9 +290,27 @@ def _check_scoring(settings: RunSettings) -> None:
         parse_plants(settings.plants)
 
 
-def _check_stored(settings: RunSettings, variants: tuple[str, ...]) -> None:
-    from simreal.pipeline.encoding import stored_encoder
+def _check_training(settings: RunSettings) -> None:
+    """Refuse a preset or a network that does not exist, before any work is done."""
+    if settings.augmentation is not None:
+        from simreal.encode.augment import load_preset
 
+        load_preset(settings.augmentation)
+    if settings.backbone is not None:
+        from simreal.encode.backbones import check_backbone
+
+        check_backbone(settings.backbone)
+
+
+def _check_stored(settings: RunSettings, variants: tuple[str, ...], track: str) -> None:
+    from simreal.pipeline.encoding import check_frame, check_model, model_card, stored_encoder
+
+    name, card = settings.encoder_from, model_card(settings.encoder_from)
+    if name is not None and card is not None:
+        check_model(name, card, track=track, encoder=settings.encoder)
+        check_frame(
+            name, card, stamp=settings.stamp, frame=settings.frame, width=settings.frame_width
+        )
     for variant in variants:
         stored_encoder(settings.encoder_from, variant)
 
@@ -313,6 +339,14 @@ def in_one_track(sim: Card, obs: Card, *, asked: str) -> tuple[Card, Card]:
             continue
         return (sim, made) if second is obs else (made, obs)
     return sim, obs
+
+
+def _left_out(settings: RunSettings) -> dict[str, Any]:
+    """Return what says which observations a stored encoder with a model card was trained on."""
+    from simreal.pipeline.encoding import model_card
+
+    card = model_card(settings.encoder_from)
+    return {} if card is None else {"left_out": json_digest(card["training"])}
 
 
 def _stored_digest(settings: RunSettings, variant: str) -> str:

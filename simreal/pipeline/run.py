@@ -5,6 +5,7 @@ encoder that never learns which side an image is from, measure how far apart the
 report it. Every stage is kept in the cache; a rerun does nothing.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,9 +23,12 @@ from simreal.pipeline.encoding import (
     Stamps,
     bad_mock,
     fit_or_load,
+    keeps_training_part,
     split_stamps,
     stored_encoder,
 )
+from simreal.pipeline.explain import Explained, explain_stage
+from simreal.pipeline.manifest import write_manifest
 from simreal.pipeline.plan import Check, Plan, make_plan
 from simreal.pipeline.results import assemble
 from simreal.pipeline.settings import RunSettings, expanded, settings_to_toml
@@ -33,8 +37,10 @@ from simreal.pipeline.stages import (
     Progress,
     Work,
     dump,
+    hash_stage,
     ingest_stage,
     match_stage,
+    read_into,
     read_json,
     read_stage,
     silent,
@@ -108,7 +114,7 @@ def run_comparison(
     stamps = split_stamps(
         {side: stored(matched / f"{side}.h5") for side in SIDES},
         native["obs"],
-        frozen=settings.mode == "frozen",
+        frozen=keeps_training_part(settings.mode, settings.encoder_from),
         seed=settings.seed,
     )
     match = read_json(matched / "match.json")
@@ -123,6 +129,7 @@ def run_comparison(
         for task in (_check(plan, check) for check in plan.checks)
     ]
     unmatched = _unmatched(work, native)
+    explained = explain_stage(work, embedded[plan.lead]) if settings.explain == "full" else None
     audit, audit_pictures = _audit(work, native, matched, stamps, embedded)
     results = assemble(
         plan,
@@ -132,6 +139,7 @@ def run_comparison(
         audit=audit,
         compared={variant: read_json(path / "compared.json") for variant, path in compared.items()},
         checked=[read_json(path / "compared.json") for path in checked],
+        explained=None if explained is None else explained.found,
         provenance={"command": command, "timings": work.seconds},
     )
     folder = out or Path("runs") / f"{plan.sim_card.name}_vs_{plan.obs_card.name}"
@@ -144,12 +152,15 @@ def run_comparison(
             stamps=stamps.sides,
             lead=compared[plan.lead],
             audit_pictures=audit_pictures,
+            explained=explained,
         )
         _keep_embeddings(embedded, folder / "embeddings")
-        if stamps.training is not None:
+        if settings.mode == "frozen":
             _keep_encoders(embedded, folder / "encoder")
+            _keep_scored(work, stamps.obs, folder / "observed.json")
     # Last, and with the time the report took: a folder with results is a finished run.
     write_text(results_to_json(results), folder / "results.json")
+    write_manifest(folder)
     return Run(results=results, folder=folder, n_rejected=len(results["rejected"]))
 
 
@@ -238,14 +249,32 @@ def _keep_embeddings(embedded: Mapping[str, Path], folder: Path) -> None:
     """Leave the vectors with the run, for questions the report does not ask."""
     for variant, path in embedded.items():
         (folder / variant).mkdir(parents=True, exist_ok=True)
-        for side in SIDES:
-            shutil.copyfile(path / f"{side}.h5", folder / variant / f"{side}.h5")
+        for side in (*SIDES, "ceiling"):
+            if (path / f"{side}.h5").exists():
+                shutil.copyfile(path / f"{side}.h5", folder / variant / f"{side}.h5")
 
 
 def _keep_encoders(embedded: Mapping[str, Path], folder: Path) -> None:
     """Leave the frozen encoders with the run, so that others can be scored with the same ones."""
     for variant, path in embedded.items():
         shutil.copytree(path / "encoder", folder / variant, dirs_exist_ok=True)
+
+
+def _keep_scored(work: Work, scored: ImageSet, path: Path) -> None:
+    """Leave which observed objects were scored, by the hash of their original pixels."""
+    from simreal.report.tables import write_text
+
+    card, key = work.plan.obs_card, work.plan.read_keys["obs"]
+    build = read_into(card, seed=work.plan.settings.seed)
+    originals = stored(work.cache.fetch("read", key, build) / "images.h5")
+    hashes = hash_stage(work.cache, originals, key)["hashes"]
+    known = dict(zip(originals.ids.tolist(), hashes, strict=True))
+    content = {
+        "ids": scored.ids.tolist(),
+        "groups": scored.groups.tolist(),
+        "pixel_hashes": [known[name] for name in scored.ids.tolist()],
+    }
+    write_text(json.dumps(content, indent=0), path)
 
 
 def _compare(work: Work, task: _Task, embedded: Path, residual: list[str]) -> Path:
@@ -299,7 +328,7 @@ def _unmatched(work: Work, native: Mapping[str, ImageSet]) -> list[dict[str, Any
     stamps = split_stamps(
         {side: stored(matched / f"{side}.h5") for side in SIDES},
         native["obs"],
-        frozen=plain.mode == "frozen",
+        frozen=keeps_training_part(plain.mode, plain.encoder_from),
         seed=plain.seed,
     )
     task = replace(_lead(other.plan, other.plan.lead), label="without matched selection")
@@ -369,6 +398,7 @@ def _write(
     stamps: Mapping[str, ImageSet],
     lead: Path,
     audit_pictures: Mapping[str, Any],
+    explained: Explained | None,
 ) -> None:
     """Write everything a reader, a script and a referee need, each file whole."""
     from simreal.report.page import ReportInputs, write_report
@@ -376,16 +406,20 @@ def _write(
 
     folder.mkdir(parents=True, exist_ok=True)
     with np.load(lead / "objects.npz") as objects:
-        inputs = ReportInputs(
-            results=results,
-            native_sim=native["sim"],
-            native_obs=native["obs"],
-            sim=stamps["sim"],
-            obs=stamps["obs"],
-            explained_variance=np.array(results["map"]["explained_variance"]),
-            audit_pictures=audit_pictures,
-            **{name: objects[name] for name in objects.files},
-        )
+        placed = {name: objects[name] for name in objects.files}
+    if explained is not None:
+        placed |= explained.labels()
+    inputs = ReportInputs(
+        results=results,
+        native_sim=native["sim"],
+        native_obs=native["obs"],
+        sim=stamps["sim"],
+        obs=stamps["obs"],
+        explained_variance=np.array(results["map"]["explained_variance"]),
+        audit_pictures=audit_pictures,
+        drawn={} if explained is None else explained.drawings(),
+        **placed,
+    )
     write_report(inputs, folder)
     write_rejected(results["rejected"], folder / "rejected.csv")
     write_excluded(results["excluded"], folder / "excluded.csv")

@@ -35,6 +35,7 @@ class RunSettings(BaseModel):
     encoder: str = "simclr"
     mode: Literal["pooled", "frozen"] = "pooled"
     encoder_from: str | None = None
+    embeddings: str | None = None
     augmentation: str | None = None
     backbone: str | None = None
     averaged: bool = False
@@ -43,6 +44,7 @@ class RunSettings(BaseModel):
     metrics: tuple[str, ...] = ("mmd", "occupancy", "sliced_wasserstein")
     ceiling: str = "pixel-permuted"
     audit: Literal["none", "fast", "full"] = "fast"
+    explain: Literal["none", "full"] = "full"
     bridges: tuple[str, ...] = ()
     nuisance: bool = False
     plants: tuple[str, ...] = ()
@@ -151,8 +153,18 @@ def expanded(settings: RunSettings) -> RunSettings:
         update={
             "metrics": expand_metrics(settings.metrics),
             "check_encoders": tuple(name for name in settings.check_encoders if name != "none"),
+            **_of_model(settings),
         }
     )
+
+
+def _of_model(settings: RunSettings) -> dict[str, Any]:
+    """Return what a stored encoder with a model card decides, where nothing else was asked for."""
+    from simreal.pipeline.encoding import model_card, settings_of_model
+
+    card = model_card(settings.encoder_from)
+    given = {name for name in settings.model_fields_set if getattr(settings, name) != "auto"}
+    return {} if card is None else settings_of_model(card, given)
 
 
 def expand_metrics(names: tuple[str, ...]) -> tuple[str, ...]:

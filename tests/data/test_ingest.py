@@ -160,10 +160,12 @@ def test_every_card_says_enough_to_be_honest(name):
 
 EXPECTED = {
     "eagle": (302, 256), "eagle-recal25": (71, 256), "eagle-ref25": (59, 256),
+    "eagle-ref50": (172, 256),
     "illustris": (71, 423), "hsc-rgb": (251, 96), "decals-rgb": (113, 424), "kids-rgb": (90, 424),
 }  # fmt: skip
 FOLDERS = {
     "eagle": "eagle", "eagle-recal25": "eagle", "eagle-ref25": "eagle", "illustris": "illustris_gz",
+    "eagle-ref50": "eagle",
     "hsc-rgb": "hsc_gri", "decals-rgb": "decals_gz", "kids-rgb": "kids_gz",
 }  # fmt: skip
 

@@ -56,11 +56,12 @@ def test_a_file_that_is_no_settings_file(tmp_path):
         read_settings(tmp_path / "run.toml")
 
 
-def row(metric, value, *, lead=True, reason=None):
-    return {"metric": metric, "lead": lead, "value": value, "reason": reason}
+def row(metric, value, *, low=None, lead=True, reason=None):
+    low = value if low is None else low
+    return {"metric": metric, "lead": lead, "value": value, "low": low, "reason": reason}
 
 
-def test_a_threshold_is_crossed_by_a_larger_or_absent_leading_value():
+def test_a_threshold_is_crossed_by_a_whole_interval_above_it_or_an_absent_value():
     limits = parse_limits(["mmd=0.02", "occupancy=1"], ["mmd", "occupancy"])
     results = {
         "comparisons": [
@@ -74,6 +75,8 @@ def test_a_threshold_is_crossed_by_a_larger_or_absent_leading_value():
     assert "mmd=0.02: reads 0.03" in lines[0]
     assert "not computable (3 groups)" in lines[1]
     assert crossed({"comparisons": [row("mmd", 0.02)]}, limits) == []
+    assert crossed({"comparisons": [row("mmd", 0.03, low=0.019)]}, limits) == []
+    assert len(crossed({"comparisons": [row("mmd", 0.03, low=0.021)]}, limits)) == 1
 
 
 @pytest.mark.parametrize("text", ["mmd", "mmd=", "mmd=much", "mdm=1"])
