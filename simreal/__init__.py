@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from simreal.core.results import Comparison as Comparison
     from simreal.core.results import Estimate as Estimate
     from simreal.data.store import read_embedding as read_embedding
+    from simreal.explain.gradients import GradientSettings as GradientSettings
+    from simreal.explain.gradients import gradients as gradients
+    from simreal.explain.maps import property_map as property_map
+    from simreal.explain.regions import RegionSettings as RegionSettings
+    from simreal.explain.regions import find_regions as find_regions
+    from simreal.pipeline.explain_regions import conditional_realism as conditional_realism
     from simreal.pipeline.run import run_comparison as run_comparison
     from simreal.pipeline.settings import RunSettings as RunSettings
 
@@ -29,14 +35,20 @@ _PUBLIC = {
     "Comparison": "simreal.core.results:Comparison",
     "Embedding": "simreal.core.embedding:Embedding",
     "Estimate": "simreal.core.results:Estimate",
+    "GradientSettings": "simreal.explain.gradients:GradientSettings",
     "ImageSet": "simreal.core.images:ImageSet",
     "InferenceSettings": "simreal.compare.settings:InferenceSettings",
+    "RegionSettings": "simreal.explain.regions:RegionSettings",
     "RunSettings": "simreal.pipeline.settings:RunSettings",
     "Setup": "simreal.core.images:Setup",
     "SimrealError": "simreal.core.errors:SimrealError",
     "compare_embeddings": "simreal.compare.run:compare_embeddings",
     "compare_paired": "simreal.compare.paired:compare_paired",
+    "conditional_realism": "simreal.pipeline.explain_regions:conditional_realism",
+    "find_regions": "simreal.explain.regions:find_regions",
+    "gradients": "simreal.explain.gradients:gradients",
     "load_card": "simreal.core.cards:load_card",
+    "property_map": "simreal.explain.maps:property_map",
     "read_embedding": "simreal.data.store:read_embedding",
     "run_comparison": "simreal.pipeline.run:run_comparison",
 }
@@ -46,15 +58,21 @@ __all__ = [
     "Comparison",
     "Embedding",
     "Estimate",
+    "GradientSettings",
     "ImageSet",
     "InferenceSettings",
+    "RegionSettings",
     "RunSettings",
     "Setup",
     "SimrealError",
     "__version__",
     "compare_embeddings",
     "compare_paired",
+    "conditional_realism",
+    "find_regions",
+    "gradients",
     "load_card",
+    "property_map",
     "read_embedding",
     "run_comparison",
 ]

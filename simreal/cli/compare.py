@@ -24,7 +24,10 @@ _OPTIONS = {
 @click.option("--track", help="rgb, flux or xray, where collections exist in several; auto.")
 @click.option("--encoder", help="Encoder (see 'simreal list encoders'); default simclr.")
 @click.option("--mode", help="pooled (default), or frozen: fitted on observations not scored.")
-@click.option("--encoder-from", help="Shipped encoder, a folder of 'simreal train', or 'encoder' of a frozen run.")
+@click.option(
+    "--encoder-from",
+    help="Shipped encoder, a folder of 'simreal train', or 'encoder' of a frozen run.",
+)
 @click.option("--embeddings", help="With --encoder file: .parquet, .npz, .npy or .h5 with ids.")
 @click.option("--augmentation", help="Preset (see 'simreal list augmentations').")
 @click.option("--backbone", help="small-residual, small-vit, resnet18, resnet50 or timm:NAME.")

@@ -14,6 +14,10 @@ _SHOWN = 10
 @click.command(name="probe")
 @click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--label", help="Property to predict.")
+@click.option("--table", help="CSV file with the label, where the run does not have it.")
+@click.option("--join", metavar="COLUMN", help="Column of the table with the ids.")
+@click.option("--mapping", help="CSV file that maps asset_id, the ids, to objid, as Galaxy Zoo 2.")
+@click.option("--least-votes", type=int, help="Fewer make a vote fraction missing; default 20.")
 @click.option("--kind", help="class or number; default by what the property holds.")
 @click.option("--log", is_flag=True, help="Predict the decimal logarithm of the property.")
 @click.option("--side", help="sim or obs; default both, or those that have the label.")
@@ -50,7 +54,7 @@ def command(path: Path, out: Path | None, as_json: bool, **options: Any) -> int:
     from simreal.pipeline.probe import ProbeSettings, probe_json, run_probe
     from simreal.report.tables import write_text
 
-    given = {name: value for name, value in options.items() if value not in (None, (), False)}
+    given = {name: value for name, value in options.items() if _is_given(value)}
     names = ("k", "n_components", "min_cluster_size", "density_neighbours", "n_permutations")
     clusters = ClusterSettings(**{name: given.pop(name) for name in names if name in given})
     settings = ProbeSettings(**given, clusters=clusters)
@@ -60,15 +64,23 @@ def command(path: Path, out: Path | None, as_json: bool, **options: Any) -> int:
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(text, out)
-    click.echo(text if as_json else "\n\n".join(map(_text, document["sides"])))
+    texts = [_text(side, document["joined"]) for side in document["sides"]]
+    click.echo(text if as_json else "\n\n".join(texts))
     unlabelled = [side["label"] and side["label"]["reason"] for side in document["sides"]]
     return 5 if unlabelled and all(unlabelled) else 0
 
 
-def _text(side: dict[str, Any]) -> str:
+def _is_given(value: Any) -> bool:
+    # 0 is given; it equals False.
+    return value is not None and value is not False and value != ()
+
+
+def _text(side: dict[str, Any], joined: dict[str, Any] | None = None) -> str:
     counted = f"{side['n_images']} images of {side['n_groups']} objects"
     lines = [f"{side['name']} ({side['side']}): {counted}, {side['dimension']} dimensions"]
     label = side["label"]
+    if joined is not None:
+        lines.append(_found(joined[side["side"]]))
     if label is not None:
         lines += _label(label)
     for key, said in (("linear", _probe), ("knn", _probe)):
@@ -82,6 +94,12 @@ def _text(side: dict[str, Any]) -> str:
     if "clusters" in side:
         lines += _clusters(side["clusters"])
     return "\n".join(lines)
+
+
+def _found(row: dict[str, Any]) -> str:
+    said = f"table       {row['n_found']} of {row['n_objects']} objects are in {row['table']}"
+    few = row["n_too_few_votes"]
+    return f"{said}; {few} have too few votes" if few else said
 
 
 def _label(label: dict[str, Any]) -> list[str]:

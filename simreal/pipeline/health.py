@@ -1,5 +1,6 @@
 """What works on this machine and what does not."""
 
+import importlib.util
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -8,6 +9,16 @@ from typing import Any
 from simreal.core.cards import catalogue_names, data_folder, load_card
 from simreal.core.provenance import machine, versions
 from simreal.pipeline.cache import cache_folder
+
+#: Optional parts, and the module that says whether one is installed.
+EXTRAS = {
+    "parquet": "pyarrow",
+    "pictures": "umap",
+    "resnet": "torchvision",
+    "statmorph": "statmorph",
+    "tensorboard": "tensorboard",
+    "timm": "timm",
+}
 
 #: Below this much room a run of the shipped collections may not finish.
 MIN_FREE_BYTES = 2e9
@@ -20,6 +31,8 @@ def examine() -> list[dict[str, Any]]:
         "machine": lambda: ", ".join(f"{key} {value}" for key, value in machine().items()),
         "torch": _torch,
         "catalogue cards": _cards,
+        "shipped encoders": _encoders,
+        "extras": _extras,
         "image collections": _collections,
         "cache": _cache,
         "disk": _disk,
@@ -46,6 +59,18 @@ def _torch() -> str:
 
 def _cards() -> str:
     return f"{len([load_card(name) for name in catalogue_names()])} cards read"
+
+
+def _encoders() -> str:
+    from simreal.encode.shipped import read_model_card, shipped_folder, shipped_names
+
+    return ", ".join(name for name in shipped_names() if read_model_card(shipped_folder(name)))
+
+
+def _extras() -> str:
+    there = {name: importlib.util.find_spec(name) is not None for name in EXTRAS.values()}
+    rows = [f"{extra}: {'yes' if there[name] else 'no'}" for extra, name in EXTRAS.items()]
+    return f"{', '.join(rows)} (pip install 'simreal[NAME]' adds one)"
 
 
 def _collections() -> str:

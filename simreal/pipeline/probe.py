@@ -12,6 +12,7 @@ import numpy as np
 from simreal.core.embedding import Embedding
 from simreal.core.errors import NotComputableError, UsageError, did_you_mean
 from simreal.core.seeding import integer_seed, stream
+from simreal.data.vote_table import LEAST_VOTES, NoObjectError, joined_label, with_label
 from simreal.explain.clustering import ClusterSettings, Partition, clusters
 from simreal.explain.label_counts import COUNTS, DRAWS, AtCount, few_shot, label_sweep
 from simreal.explain.probes import NEIGHBOURS, Probed, knn_probe, linear_probe
@@ -70,6 +71,12 @@ class ProbeSettings:
     draws : int
         Random sets of labels at each number.
     clusters : ClusterSettings
+    table, join : str or None
+        Table with the label, and its column with the ids of the objects.
+    mapping : str or None
+        Table that maps the ids to those of `table`, as that of Galaxy Zoo 2.
+    least_votes : int
+        Votes on a question below which a vote fraction is missing.
     seed : int
 
     Raises
@@ -92,6 +99,10 @@ class ProbeSettings:
     counts: tuple[int, ...] = COUNTS
     draws: int = DRAWS
     clusters: ClusterSettings = field(default_factory=ClusterSettings)
+    table: str | None = None
+    join: str | None = None
+    mapping: str | None = None
+    least_votes: int = LEAST_VOTES
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -106,6 +117,19 @@ class ProbeSettings:
                 raise UsageError(f"{name}: got {got!r}: {did_you_mean(got, allowed)}")
         if self.label is None and (self.wanted is not None or self.log or self.kind is not None):
             raise UsageError("wanted, kind and log say something of a label: name the label")
+        self._check_table()
+
+    def _check_table(self) -> None:
+        if self.least_votes < 0:
+            raise UsageError(f"least_votes: got {self.least_votes}, allowed is 0 or more")
+        if self.table is None:
+            if self.join is not None or self.mapping is not None:
+                raise UsageError("join and mapping say how a table is read: name the table")
+            return
+        if self.join is None or self.label is None:
+            raise UsageError(
+                "table: name with it the column of the ids (join) and that of the label (label)"
+            )
 
 
 def run_probe(
@@ -124,9 +148,10 @@ def run_probe(
     Returns
     -------
     dict
-        ``schema``, ``source``, ``settings`` and, for every side, ``linear``, ``knn``,
-        ``label_counts``, ``few_shot``, ``search`` and ``clusters``; a part that cannot be had is
-        ``{"reason": why}``.
+        ``schema``, ``source``, ``settings``, ``joined`` (for every side with rows in the table
+        how many objects it holds and how many have too few votes; None without one) and, for
+        every side, ``linear``, ``knn``, ``label_counts``, ``few_shot``, ``search`` and
+        ``clusters``; a part that cannot be had is ``{"reason": why}``.
 
     Raises
     ------
@@ -135,7 +160,10 @@ def run_probe(
     """
     settings = settings or ProbeSettings()
     chosen, variant = _embeddings(Path(path), settings)
-    if settings.label is not None and settings.side is None:
+    joined: dict[str, Any] | None = None
+    if settings.table is not None:
+        chosen, joined = _joined(chosen, settings)
+    elif settings.label is not None and settings.side is None:
         chosen = _with_label(chosen, settings.label)
     if settings.like:
         chosen = _with_ids(chosen, settings.like)
@@ -152,6 +180,7 @@ def run_probe(
         "source": str(path),
         "variant": variant,
         "settings": dataclasses.asdict(settings),
+        "joined": joined,
         "sides": sides,
     }
 
@@ -402,6 +431,36 @@ def _with_label(chosen: dict[str, Embedding], label: str) -> dict[str, Embedding
         hint = did_you_mean(label, known) if known else "there are no properties at all"
         raise UsageError(f"label: no embedding has a property {label!r}: {hint}")
     return kept
+
+
+def _joined(
+    chosen: dict[str, Embedding], settings: ProbeSettings
+) -> tuple[dict[str, Embedding], dict[str, Any]]:
+    """Return the sides that have rows in the table, with the label, and what was found."""
+    sides, said, reasons = {}, {}, []
+    for side, each in chosen.items():
+        try:
+            label = joined_label(
+                Path(str(settings.table)),
+                str(settings.label),
+                each.ids,
+                join=str(settings.join),
+                mapping=None if settings.mapping is None else Path(settings.mapping),
+                least_votes=settings.least_votes,
+            )
+        except NoObjectError as error:
+            reasons.append(error)
+            continue
+        sides[side] = each.replace(properties=with_label(each.properties, label))
+        said[side] = {
+            "table": str(settings.table),
+            "n_found": label.n_found,
+            "n_objects": len(each),
+            "n_too_few_votes": label.n_too_few_votes,
+        }
+    if not sides:
+        raise reasons[0]
+    return sides, said
 
 
 def _with_ids(chosen: dict[str, Embedding], ids: tuple[str, ...]) -> dict[str, Embedding]:

@@ -39,7 +39,6 @@ def assemble(
     audit: Mapping[str, Any],
     compared: Mapping[str, Mapping[str, Any]],
     checked: Sequence[Mapping[str, Any]],
-    explained: Mapping[str, Any] | None,
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the content of ``results.json``.
@@ -58,8 +57,6 @@ def assemble(
         `fragments.comparing` of each variant, the leading one first.
     checked : sequence of mapping
         The leading variant under other encoders and other seeds.
-    explained : mapping or None
-        What the explain stage found, if it was asked.
     provenance : mapping
         The command line and the timings of the stages.
     """
@@ -95,7 +92,6 @@ def assemble(
         "comparisons": comparisons,
         "robustness": robustness(compared[lead], checked, variant=lead, plan=plan),
         "occupancy": _with_variant(compared[lead]["occupancy"], lead),
-        "explained": explained,
         "objects": _with_variant(compared[lead]["objects"], lead),
         "map": _with_variant(compared[lead]["map"], lead),
         "warnings": [

@@ -139,9 +139,9 @@ def run_comparison(
         audit=audit,
         compared={variant: read_json(path / "compared.json") for variant, path in compared.items()},
         checked=[read_json(path / "compared.json") for path in checked],
-        explained=None if explained is None else explained.found,
         provenance={"command": command, "timings": work.seconds},
     )
+    results["explained"] = None if explained is None else explained.found
     folder = out or Path("runs") / f"{plan.sim_card.name}_vs_{plan.obs_card.name}"
     with work.stage("report"):
         _write(

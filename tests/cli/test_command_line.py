@@ -64,7 +64,9 @@ def test_missing_images_say_what_to_fetch_and_offer_the_toys(simreal, monkeypatc
     assert "--sim toy-sim --obs toy-survey" in err
 
 
-@pytest.mark.parametrize("what", ["catalogues", "encoders", "metrics"])
+@pytest.mark.parametrize(
+    "what", ["catalogues", "encoders", "augmentations", "benchmarks", "metrics"]
+)
 def test_lists_are_machine_readable(simreal, what):
     code, out, err = simreal("list", what, "--json")
     assert (code, err) == (0, "")

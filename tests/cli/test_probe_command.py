@@ -238,3 +238,55 @@ def test_a_finished_toy_run_is_probed(simreal, tmp_path):
     twin = next(side for side in sides if side["side"] == "sim")
     assert twin["n_images"] > twin["n_groups"] > 60
     assert twin["linear"]["n_groups"] == twin["n_groups"]
+
+
+class TestTable:
+    @pytest.fixture
+    def votes(self, tmp_path):
+        """The layout of Galaxy Zoo 2, of 100 of the 120 observed objects."""
+        path = tmp_path / "votes.csv"
+        name = "t04_spiral_a08_spiral"
+        lines = [f"dr7objid,{name}_count,t04_spiral_a09_no_spiral_count,{name}_debiased"]
+        lines += [f"obs{i:03d},{15 if i else 1},15,{0.2 + 0.6 * (i % 2)}" for i in range(100)]
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    def test_a_label_from_a_table(self, simreal, run_folder, votes):
+        label = "t04_spiral_a08_spiral_debiased"
+        code, out, err = simreal(
+            "probe", run_folder, "--table", votes, "--join", "dr7objid", "--label", label, *QUICK
+        )
+        assert code == 0, err
+        assert "100 of 120 objects are in" in out
+        assert "1 have too few votes" in out
+        code, out, err = simreal(
+            "probe", run_folder, "--table", votes, "--join", "dr7objid", "--label", label, *QUICK,
+            "--least-votes", "0", "--json",
+        )  # fmt: skip
+        document = json.loads(out)
+        # The simulated side has no row in it, so it is not asked.
+        assert [side["side"] for side in document["sides"]] == ["obs"]
+        assert document["joined"]["obs"]["n_too_few_votes"] == 0
+        side = document["sides"][0]
+        assert side["label"]["n_labelled"] == 100
+        assert side["linear"]["scores"]["r2"]["value"] > 0.5
+        for partition in side["clusters"]["partitions"]:
+            assert (
+                "explained_share" in partition["label"]["agreement"] or partition["label"]["reason"]
+            )
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            (("--table", "x.csv"), "name with it the column of the ids"),
+            (("--join", "id"), "name the table"),
+            (
+                ("--table", "x.csv", "--join", "id", "--label", "x", "--least-votes", "-1"),
+                "0 or more",
+            ),
+        ],
+    )
+    def test_what_a_table_needs(self, simreal, run_folder, given, said):
+        code, _, err = simreal("probe", run_folder, *given)
+        assert code == 2
+        assert said in err

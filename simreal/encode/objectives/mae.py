@@ -1,5 +1,7 @@
 """MAE: the patches that were left out are told from those that were seen."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -37,27 +39,65 @@ def reconstruction(told: Tensor, wanted: Tensor, hidden: Tensor) -> Tensor:
     return ((told.gather(1, index) - wanted.gather(1, index)) ** 2).mean()
 
 
-class Objective(nn.Module):
-    """A narrow decoder, for training only, and the error of what it tells."""
+def whole_of(cut: Tensor, images: Tensor) -> Tensor:
+    """Return the images ``(n, band, y, x)`` whose `patches` are `cut`, of the shape of `images`.
 
-    name = "mae"
+    Examples
+    --------
+    >>> images = torch.rand(2, 3, 20, 17)
+    >>> bool((whole_of(patches(images), images) == images).all())
+    True
+    """
+    (down, across), (n, bands, y, x) = grid_of(images), images.shape
+    placed = cut.view(n, down, across, PATCH, PATCH, bands).permute(0, 5, 1, 3, 2, 4)
+    return placed.reshape(n, bands, down * PATCH, across * PATCH)[:, :, :y, :x]
 
-    def __init__(self, network: Backbone, *, settings: EncoderSettings) -> None:  # noqa: ARG002
+
+class Decoder(nn.Module):
+    """One narrow block that tells every patch from the features of those that were seen."""
+
+    def __init__(self, network: Backbone) -> None:
         super().__init__()
-        self.masks = Masks(HIDDEN)
         self.enter = nn.Linear(network.width, DECODER)
         self.unseen = nn.Parameter(torch.zeros(1, 1, DECODER))
         self.block = Block(DECODER)
         self.norm = nn.LayerNorm(DECODER)
         self.tell = nn.Linear(DECODER, network.n_bands * PATCH**2)
 
+
+def tell(network: SmallViT, standard: Tensor, kept: Tensor) -> Tensor:
+    """Return the patches ``(n, patch, pixel)`` told from those of standardised images in `kept`.
+
+    Parameters
+    ----------
+    network : SmallViT
+        That of an `Objective`.
+    standard : Tensor (n, band, y, x)
+    kept : Tensor of int (n, k)
+        Patches that are seen.
+    """
+    decoder, (down, across) = cast(Decoder, network.decoder), grid_of(standard)
+    seen = decoder.enter(network.tokens(standard, kept))
+    blank = decoder.unseen.expand(len(standard), down * across, -1)
+    whole = blank.scatter(1, kept[:, :, None].expand(-1, -1, DECODER), seen)
+    whole = whole + places((down, across), DECODER).to(whole)
+    told: Tensor = decoder.tell(decoder.norm(decoder.block(whole)))
+    return told
+
+
+class Objective(nn.Module):
+    """Masks, for training only; the decoder is left with the network, for pictures."""
+
+    name = "mae"
+
+    def __init__(self, network: Backbone, *, settings: EncoderSettings) -> None:  # noqa: ARG002
+        super().__init__()
+        self.masks = Masks(HIDDEN)
+        network.decoder = Decoder(network)
+
     def forward(self, network: SmallViT, views: Tensor) -> Tensor:
         """Return the loss of `views` (2N, band, y, x), every view by itself."""
         standard = network.standardised(views)
         wanted = patches(standard)
         kept, hidden = self.masks.draw(*wanted.shape[:2])
-        seen = self.enter(network.tokens(standard, kept))
-        blank = self.unseen.expand(len(wanted), wanted.shape[1], -1)
-        whole = blank.scatter(1, kept[:, :, None].expand(-1, -1, DECODER), seen)
-        whole = whole + places(grid_of(standard), DECODER).to(whole)
-        return reconstruction(self.tell(self.norm(self.block(whole))), wanted, hidden)
+        return reconstruction(tell(network, standard, kept), wanted, hidden)

@@ -1,5 +1,7 @@
 """SimMIM: patches of the image are painted over and their pixels asked for."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,8 +40,34 @@ def painted(kept: Tensor, size: tuple[int, int]) -> Tensor:
     return wide[:, :, : size[0], : size[1]]
 
 
+class Decoder(nn.Module):
+    """The colour of the paint and one linear layer that tells pixels."""
+
+    def __init__(self, network: Backbone) -> None:
+        super().__init__()
+        self.paint = nn.Parameter(torch.zeros(network.n_bands, 1, 1))
+        self.tell = nn.Conv2d(network.width, network.n_bands * network.stride**2, 1)
+
+
+def tell(network: Backbone, standard: Tensor, kept: Tensor) -> Tensor:
+    """Return what `network` and its decoder make of standardised images, painted but for `kept`.
+
+    Parameters
+    ----------
+    network : Backbone
+        That of an `Objective`.
+    standard : Tensor (n, band, y, x)
+    kept : Tensor of int (n, k)
+        Patches that are not painted over.
+    """
+    decoder, size = cast(Decoder, network.decoder), (standard.shape[2], standard.shape[3])
+    maps = network.maps(torch.where(painted(kept, size), decoder.paint, standard))
+    told = functional.pixel_shuffle(decoder.tell(maps), network.stride)
+    return told[:, :, : size[0], : size[1]]
+
+
 class Objective(nn.Module):
-    """The colour of the paint and one linear layer that tells pixels, for training only.
+    """Masks, for training only; the decoder is left with the network, for pictures.
 
     The paint is put on images before the network sees them; the network knows nothing of
     it, so a vector is always that of the whole image.
@@ -50,9 +78,7 @@ class Objective(nn.Module):
     def __init__(self, network: Backbone, *, settings: EncoderSettings) -> None:  # noqa: ARG002
         super().__init__()
         self.masks = Masks(HIDDEN)
-        self.paint = nn.Parameter(torch.zeros(network.n_bands, 1, 1))
-        self.tell = nn.Conv2d(network.width, network.n_bands * network.stride**2, 1)
-        self.stride = network.stride
+        network.decoder = Decoder(network)
 
     def forward(self, network: Backbone, views: Tensor) -> Tensor:
         """Return the loss of `views` (2N, band, y, x), every view by itself."""
@@ -60,7 +86,4 @@ class Objective(nn.Module):
         size = (standard.shape[2], standard.shape[3])
         n_patches = -(-size[0] // PATCH) * -(-size[1] // PATCH)
         kept, _ = self.masks.draw(len(standard), n_patches)
-        hidden = painted(kept, size)
-        maps = network.maps(torch.where(hidden, self.paint, standard))
-        told = functional.pixel_shuffle(self.tell(maps), self.stride)
-        return masked_difference(told[:, :, : size[0], : size[1]], standard, hidden)
+        return masked_difference(tell(network, standard, kept), standard, painted(kept, size))
