@@ -115,11 +115,6 @@ def test_a_batch_of_one_object_is_trained_on(name):
     assert np.isfinite(encoder.card["loss"]).all()
 
 
-def test_constant_images_are_encoded(name):
-    flat = np.full((24, 1, 32, 32), 0.3, np.float32)
-    assert np.isfinite(fit(name, images=flat).encode(ArraySource(flat))).all()
-
-
 def test_what_cannot_be_fitted_is_refused_in_one_line(name):
     broken = pixels()
     broken[3, 1, 4, 4] = np.nan
@@ -127,6 +122,7 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(name):
         (SETTINGS, broken, GROUPS, "not finite"),
         (SETTINGS, pixels(size=(31, 40)), GROUPS, f"{name!r} needs images of 32 pixels"),
         (SETTINGS, pixels(), GROUPS % 7, f"{name!r} needs 8 objects or more"),
+        (SETTINGS, np.full((24, 2, 32, 32), 0.3, np.float32), GROUPS, "image is the same"),
         (SETTINGS.replace(learning_rate=1e30), pixels(), GROUPS, "the loss is .* at epoch"),
     ):
         with pytest.raises(NotComputableError, match=text) as refused:

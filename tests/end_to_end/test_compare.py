@@ -230,7 +230,7 @@ def frozen_run(toy_run):
     base, _ = toy_run
     quick = (
         "--encoder", "pca", "--check-encoder", "none", "--metric", "mmd", "--audit", "none",
-        "--mode", "frozen",
+        "--explain", "none", "--mode", "frozen",
     )  # fmt: skip
     found = simreal(*TOYS, *quick, "--out", base / "frozen", cache=base / "cache")
     assert found.returncode == 0, found.stderr
