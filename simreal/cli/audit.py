@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from simreal.cli import _options
 from simreal.cli._show import progress_shown
 
 
@@ -14,25 +15,13 @@ from simreal.cli._show import progress_shown
 @click.option("--sim", help="Simulated collection, where no finished run is named.")
 @click.option("--obs", help="Observed collection, where no finished run is named.")
 @click.option("--full", is_flag=True, help="Add the checks that match and embed again (minutes).")
-@click.option(
-    "--bridge", "bridges", multiple=True, help="Another survey as a row, with --full; repeat."
-)
-@click.option(
-    "--nuisance", is_flag=True, help="Match one more nuisance at a time; see what is left."
-)
-@click.option(
-    "--plant",
-    "plants",
-    multiple=True,
-    metavar="KIND=SIZE",
-    help="How much distance a fault of this size would buy, such as psf=0.05; repeat.",
-)
-@click.option("--seed", type=click.IntRange(min=0), help="Root seed; default 0.")
+@_options.faults
+@_options.seed
+@_options.threads
 @click.option("--quick", is_flag=True, help="A fixed, smaller preset for the comparison.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads; default all cores.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default that of the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the audit as JSON and nothing else.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@_options.debug
 def command(
     run: Path | None,
     full: bool,

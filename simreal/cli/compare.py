@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from simreal.cli import _options
 from simreal.cli._show import progress_shown
 
 #: Options whose name is not that of the setting.
@@ -19,9 +20,7 @@ _OPTIONS = {
 
 
 @click.command(name="compare")
-@click.option("--sim", help="Simulated collection: catalogue name, card (.toml) or folder.")
-@click.option("--obs", help="Observed collection: catalogue name, card (.toml) or folder.")
-@click.option("--track", help="rgb, flux or xray, where collections exist in several; auto.")
+@_options.collections
 @click.option("--encoder", help="Encoder (see 'simreal list encoders'); default simclr.")
 @click.option("--mode", help="pooled (default), or frozen: fitted on observations not scored.")
 @click.option(
@@ -29,9 +28,7 @@ _OPTIONS = {
     help="Shipped encoder, a folder of 'simreal train', or 'encoder' of a frozen run.",
 )
 @click.option("--embeddings", help="With --encoder file: .parquet, .npz, .npy or .h5 with ids.")
-@click.option("--augmentation", help="Preset (see 'simreal list augmentations').")
-@click.option("--backbone", help="small-residual, small-vit, resnet18, resnet50 or timm:NAME.")
-@click.option("--averaged", is_flag=True, help="Average vectors over turns and mirror images.")
+@_options.training
 @click.option(
     "--check-encoder",
     "check_encoders",
@@ -44,52 +41,17 @@ _OPTIONS = {
 )
 @click.option("--ceiling", help="Bad mock: pixel-permuted (default), KIND=SEVERITY or none.")
 @click.option("--audit", help="fast (default), full or none; see 'simreal audit'.")
+@_options.faults
 @click.option("--explain", help="full (default) or none: regions, property maps, gradients.")
-@click.option(
-    "--bridge", "bridges", multiple=True, help="Another survey as a row of the full audit; repeat."
-)
-@click.option(
-    "--nuisance", is_flag=True, help="Match one more nuisance at a time; see what is left."
-)
-@click.option(
-    "--plant",
-    "plants",
-    multiple=True,
-    metavar="KIND=SIZE",
-    help="How much distance a fault of this size would buy, such as psf=0.05; repeat.",
-)
 @click.option(
     "--strata", multiple=True, metavar="PROPERTY", help="Compare at fixed property; repeat."
 )
 @click.option("--strata-bins", type=click.IntRange(min=2), help="Quantile bins per property.")
-@click.option("--n", type=click.IntRange(min=1), help="Groups compared per side.")
-@click.option(
-    "--select",
-    multiple=True,
-    metavar="[sim:|obs:]PROPERTY=LO:HI",
-    help="Keep objects with a property or measured shape in a range; repeat for several.",
-)
-@click.option(
-    "--match-on",
-    multiple=True,
-    metavar="PROPERTY=TOLERANCE[dex|%]",
-    help="Keep objects with a counterpart on the other side, such as stellar_mass=0.2dex; repeat.",
-)
-@click.option("--match-method", help="strata (default) or nearest.")
-@click.option("--match-force", is_flag=True, help="Go on where too few counterparts are left.")
-@click.option("--frame", help="auto, angular, physical or radius.")
-@click.option("--frame-width", type=float, help="Full width of the frame, in units of the frame.")
-@click.option("--stamp", type=int, help="Side of the matched stamps [pixel]; default 64.")
-@click.option(
-    "--redshift",
-    type=float,
-    help="Where calibrated images without a redshift are placed; default as observed.",
-)
-@click.option("--allow", multiple=True, help="Condition allowed to differ, such as noise.")
-@click.option("--seed", type=click.IntRange(min=0), help="Root seed; default 0.")
+@_options.matching
+@_options.seed
 @click.option("--permutations", type=int, help="Permutations behind each p; default 999.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads; default all cores.")
-@click.option("--device", help="auto, cpu, cuda or mps.")
+@_options.threads
+@_options.device
 @click.option("--quick", is_flag=True, help="A fixed, smaller preset; see 'quick' in the docs.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings as run.toml.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default runs/SIM_vs_OBS.")
@@ -107,7 +69,7 @@ _OPTIONS = {
 @click.option("--dry-run", is_flag=True, help="Print stages, sizes and cache hits; do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json and nothing else.")
 @click.option("-v", "--verbose", is_flag=True, help="Print every warning and match check.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@_options.debug
 def command(
     quick: bool,
     config: Path | None,

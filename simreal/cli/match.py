@@ -6,40 +6,14 @@ from typing import Any
 
 import click
 
+from simreal.cli import _options
 from simreal.cli._show import progress_shown
 
 
 @click.command(name="match")
-@click.option("--sim", help="Simulated collection: catalogue name, card (.toml) or folder.")
-@click.option("--obs", help="Observed collection: catalogue name, card (.toml) or folder.")
-@click.option("--n", type=click.IntRange(min=1), help="Groups kept per side.")
-@click.option(
-    "--select",
-    multiple=True,
-    metavar="[sim:|obs:]PROPERTY=LO:HI",
-    help="Keep objects with a property or measured shape in a range; repeat for several.",
-)
-@click.option(
-    "--match-on",
-    multiple=True,
-    metavar="PROPERTY=TOLERANCE[dex|%]",
-    help="Keep objects with a counterpart on the other side, such as stellar_mass=0.2dex; repeat.",
-)
-@click.option("--match-method", help="strata (default) or nearest.")
-@click.option("--match-force", is_flag=True, help="Go on where too few counterparts are left.")
-@click.option("--frame", help="auto, angular, physical or radius.")
-@click.option("--frame-width", type=float, help="Full width of the frame, in units of the frame.")
-@click.option("--stamp", type=int, help="Side of the matched stamps [pixel]; default 64.")
-@click.option("--track", help="rgb or flux, where collections exist in several; auto.")
-@click.option(
-    "--redshift",
-    type=float,
-    help="Where calibrated images without a redshift are placed; default as observed.",
-)
-@click.option(
-    "--allow", multiple=True, help="Condition allowed to differ; 'bands' pairs the nearest ones."
-)
-@click.option("--seed", type=click.IntRange(min=0), help="Root seed; default 0.")
+@_options.collections
+@_options.matching
+@_options.seed
 @click.option("--config", type=click.Path(path_type=Path), help="Settings as run.toml.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default matched/SIM_vs_OBS.")
 @click.option(
@@ -47,7 +21,7 @@ from simreal.cli._show import progress_shown
 )
 @click.option("--json", "as_json", is_flag=True, help="Print match.json and nothing else.")
 @click.option("-v", "--verbose", is_flag=True, help="Print every step with its numbers.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@_options.debug
 def command(
     config: Path | None,
     out: Path | None,

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from simreal.cli import _options
 from simreal.cli._show import progress_shown
 
 #: Options whose name is not that of the setting; torchrun would take --n and --log for its own.
@@ -22,12 +23,8 @@ _QUICK = {"image_passes": 2500}
 @click.option("--share", type=float, help="Of the groups that are trained on; default 0.5.")
 @click.option("--groups", "n", type=int, help="At most so many groups are trained on.")
 @click.option("--track", help="rgb or flux, for collections that come in both.")
-@click.option("--stamp", type=int, help="Side of the matched stamps [pixel]; default 64.")
-@click.option("--frame", help="auto, angular, physical or radius.")
-@click.option("--frame-width", type=float, help="Full width of the frame, in units of the frame.")
-@click.option("--augmentation", help="Augmentation preset; default the encoder's own.")
-@click.option("--backbone", help="small-residual, small-vit, resnet18 or resnet50.")
-@click.option("--averaged", is_flag=True, help="Average vectors over turns and mirror images.")
+@_options.framing
+@_options.training
 @click.option("--image-passes", type=int, help="Training budget; default 12000.")
 @click.option("--patience", type=int, help="End after so many epochs without a lower loss.")
 @click.option(
@@ -43,12 +40,12 @@ _QUICK = {"image_passes": 2500}
 @click.option(
     "--label", "labels", multiple=True, help="Property probed on the held-out part; repeat."
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Root seed; default 0.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads; default all cores.")
-@click.option("--device", help="auto, cpu, cuda or mps.")
+@_options.seed
+@_options.threads
+@_options.device
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default trained/OBS.")
 @click.option("--json", "as_json", is_flag=True, help="Print the model card and nothing else.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@_options.debug
 def command(quick: bool, out: Path | None, as_json: bool, **options: Any) -> int:
     """Train a frozen encoder on a part of one observed collection.
 
