@@ -96,13 +96,13 @@ def explain(obs: Embedding, sim: Embedding, *, seed: int, folder: Path) -> dict[
         ``regions`` and ``gradients`` (by side) hold ``{"reason": why}`` where there are none;
         ``property_maps`` is a list, ``figures`` names what was drawn.
     """
+    from simreal.explain.gradient_pictures import figure_bytes
+
     figures: list[dict[str, str]] = []
 
     def draw(name: str, figure: "Figure", said: str) -> None:
         for suffix in ("png", "pdf"):
-            # A date in a file would make two runs of the same thing differ.
-            nothing = {"Software": None} if suffix == "png" else {"CreationDate": None}
-            figure.savefig(folder / f"{name}.{suffix}", metadata=nothing)
+            (folder / f"{name}.{suffix}").write_bytes(figure_bytes(figure, suffix))
         figures.append({"name": name, "alt": said})
 
     regions = _regions(obs, sim, seed=seed)

@@ -242,7 +242,7 @@ def cached(plan: "Plan", stage: str, key: str) -> Path | None:  # noqa: ARG001
 
 def _strip(each: PropertyGradient, document: dict[str, Any], stamps: dict[Side, ImageSet]) -> bytes:
     """Draw two objects of every part along a gradient, and two of the other side."""
-    from simreal.pipeline.match import _shown_bands
+    from simreal.pipeline.match import shown_bands
     from simreal.report.strips import Row, strip
 
     side: Side = document["side"]
@@ -260,7 +260,7 @@ def _strip(each: PropertyGradient, document: dict[str, Any], stamps: dict[Side, 
         f"{each.name}, low to high in {len(each.bins)} parts, mean of each below; one stretch for "
         "all; an association, not a cause"
     )
-    return strip(rows, order=_shown_bands(rows[0].images), title=title, columns=len(each.bins))
+    return strip(rows, order=shown_bands(rows[0].images), title=title, columns=len(each.bins))
 
 
 def _along(images: ImageSet, each: PropertyGradient, *, own: bool, which: int) -> ImageSet:

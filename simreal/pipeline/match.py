@@ -135,7 +135,7 @@ def write_strip(matched: Path, path: Path, *, names: tuple[str, str]) -> None:
         for side, images in found.items()
         if images is not None
     ]
-    order = _shown_bands(rows[0].images)
+    order = shown_bands(rows[0].images)
     setup = rows[0].images.setup
     bands = ", ".join(setup.bands[band] for band in order)
     colours = f"red, green and blue are {bands}" if len(order) == 3 else f"{bands} alone"
@@ -143,7 +143,7 @@ def write_strip(matched: Path, path: Path, *, names: tuple[str, str]) -> None:
     path.write_bytes(strip(rows, order=order, title=f"{colours}; one stretch for all"))
 
 
-def _shown_bands(images: ImageSet) -> tuple[int, ...]:
+def shown_bands(images: ImageSet) -> tuple[int, ...]:
     """Return the bands shown as red, green and blue, by wavelength where it is known."""
     from simreal.match.filters import pivot
     from simreal.report.strips import red_to_blue
