@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from simreal.report.canvas import Drawing
 
 #: Properties with a map of their own, the best encoded first.
-MOST_MAPS = 6
+MOST_MAPS = 4
 FOUND, REGIONS = "explained.json", "regions.npz"
 
 
@@ -101,6 +101,10 @@ def explain(obs: Embedding, sim: Embedding, *, seed: int, folder: Path) -> dict[
     figures: list[dict[str, str]] = []
 
     def draw(name: str, figure: "Figure", said: str) -> None:
+        engine = figure.get_layout_engine()
+        if engine is not None:  # laid out once, not again in every drawing
+            engine.execute(figure)
+            figure.set_layout_engine("none")
         for suffix in ("png", "pdf"):
             (folder / f"{name}.{suffix}").write_bytes(figure_bytes(figure, suffix))
         figures.append({"name": name, "alt": said})

@@ -66,9 +66,12 @@ class Drawing(bytes):
 
 def drawing_of(figure: "Figure") -> Drawing:
     """Return a figure as PNG and PDF, without a date or the name of a program in either."""
+    engine = figure.get_layout_engine()
+    if engine is not None:  # laid out once, not again in every drawing
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     png, pdf = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", metadata={"Software": None})
-    figure.set_layout_engine("none")  # everything has its place by now
     nothing = {"Creator": None, "Producer": None, "CreationDate": None}
     figure.savefig(pdf, format="pdf", metadata=nothing)
     return Drawing(png.getvalue(), pdf.getvalue())
