@@ -16,7 +16,6 @@ from simreal.core.arrays import IntArray
 from simreal.core.embedding import Embedding
 from simreal.core.errors import NotComputableError, UsageError
 from simreal.core.seeding import stream
-from simreal.pipeline.cache import stage_key
 from simreal.pipeline.stages import SIDES, Work, dump, read_json
 
 if TYPE_CHECKING:
@@ -71,19 +70,13 @@ def explain_stage(work: Work, embedded: Path) -> Explained:
     from simreal.data.store import read_embedding
 
     plan = work.plan
-    key = stage_key(
-        "explain",
-        code=("explain", "stats", "pipeline/explain"),
-        embedding=plan.embed_keys[plan.lead],
-        seed=plan.settings.seed,
-    )
 
     def build(folder: Path) -> None:
         sim, obs = (read_embedding(embedded / f"{side}.h5") for side in SIDES)
         dump(explain(obs, sim, seed=plan.settings.seed, folder=folder), folder / FOUND)
 
     with work.stage("explain"):
-        folder = work.cache.fetch("explain", key, build)
+        folder = work.cache.fetch("explain", plan.explain_key, build)
     return Explained(found={"variant": plan.lead, **read_json(folder / FOUND)}, folder=folder)
 
 

@@ -55,6 +55,8 @@ class Plan:
         What the result must not hang on.
     bridge_cards : tuple of Card
         Other surveys, whose rows the audit adds.
+    explain_key : str
+        Of regions, property maps and gradients.
     audit_key : str
     """
 
@@ -71,6 +73,7 @@ class Plan:
     compare_keys: Mapping[str, str]
     checks: tuple[Check, ...]
     bridge_cards: tuple[Card, ...]
+    explain_key: str
     audit_key: str
 
     @property
@@ -239,6 +242,12 @@ def make_plan(settings: RunSettings) -> Plan:
         compare_keys=compare_keys,
         checks=tuple(checks),
         bridge_cards=bridge_cards,
+        explain_key=stage_key(
+            "explain",
+            code=("explain", "stats", "pipeline/explain"),
+            embedding=embed_keys[variants[0]],
+            seed=settings.seed,
+        ),
         audit_key=_audit_key(settings, read_keys, match_key, embed_keys, inference),
     )
 
@@ -387,6 +396,9 @@ def describe(plan: Plan) -> list[dict[str, Any]]:
     for variant in plan.variants:
         tested = f"{', '.join(plan.settings.metrics)}; {plan.inference.n_permutations} permutations"
         rows.append(row(f"compare {variant}", "compare", plan.compare_keys[variant], tested))
+    if plan.settings.explain != "none":
+        explained = "regions, property maps, gradients"
+        rows.append(row("explain", "explain", plan.explain_key, explained))
     if plan.settings.audit != "none":
         rows.append(row("audit", "audit", plan.audit_key, f"{plan.settings.audit} battery"))
     for check in plan.checks:
